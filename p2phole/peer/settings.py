@@ -1,0 +1,36 @@
+"""What a peer is told by its user, whichever way it was told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker is: ``host`` a name or an address literal; ``tls``: with certificate checks."""
+
+    host: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """Checked settings of one peer.
+
+    ``port``: the local port that all connections share; 0: the system picks.
+    ``events``: path of the events file, ``-`` for standard output; None: no events.
+    """
+
+    broker: BrokerAddress
+    name: str
+    key_file: Path
+    room: str = "lobby"
+    messages: tuple[str, ...] = ()
+    events: str | None = None
+    port: int = 0
