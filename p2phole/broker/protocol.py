@@ -1,0 +1,156 @@
+"""The broker's side of a connection: lines in, lines out; the machine decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from automat import NoTransition
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from p2phole.addresses import Endpoint
+from p2phole.broker.introduction import Introductions
+from p2phole.broker.session import Announcement, Peer, check, session
+from p2phole.keepalive import keep_alive
+from p2phole.wire.codec import BadLine, decode_to_broker, encode
+from p2phole.wire.messages import MAX_LINE, Error, Hello, Pong, Register, Request, ToBroker, ToPeer
+
+UNREGISTERED_SECONDS = 30.0
+"""Time for a connection to register."""
+LINGER_SECONDS = 2.0
+"""Time for a refused peer to read why."""
+
+_log = Logger()
+
+
+@implementer(IPushProducer)
+class BrokerProtocol(LineReceiver):
+    """One peer's connection."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_LINE
+
+    def __init__(self, broker: Broker, observed: Endpoint) -> None:
+        self._broker = broker
+        self._timer: IDelayedCall | None = None
+        self._closing = False
+        self._machine = session(
+            Peer(self, observed, broker.introductions, broker.announcement, broker.clock.seconds)
+        )
+
+    # -- the line
+
+    def connectionMade(self) -> None:
+        """Say nothing: the peer speaks first."""
+        transport = cast(ITCPTransport, self.transport)
+        transport.setTcpNoDelay(True)
+        keep_alive(transport)
+        # Pauses us when what we wrote is not read.
+        cast(IConsumer, transport).registerProducer(self, True)
+        self._timer = self._broker.clock.callLater(UNREGISTERED_SECONDS, self._too_slow)
+
+    def lineReceived(self, line: bytes) -> None:
+        """One message, or something that is none."""
+        if self._closing:
+            return
+        try:
+            message = decode_to_broker(line.removesuffix(b"\r"))
+            check(message)
+            self._dispatch(message)
+        except BadLine as problem:
+            self._machine.garbage(problem)
+        except NoTransition:
+            self._machine.garbage(BadLine("order", "a message that is not allowed now"))
+
+    def _dispatch(self, message: ToBroker) -> None:
+        match message:
+            case Hello():
+                self._machine.hello(message)
+            case Register():
+                self._machine.register(message)
+                self._stop_timer()
+            case Request():
+                self._machine.request(message)
+            case Pong():
+                self._machine.pong(message)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Too much without a newline."""
+        if not self._closing:
+            self._machine.garbage(BadLine("too-long", f"a line over {MAX_LINE} bytes"))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The peer is gone."""
+        self._stop_timer()
+        self._closing = True
+        self._machine.lost()
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        self._machine.garbage(BadLine("timeout", f"no registration within {UNREGISTERED_SECONDS:.0f} s"))
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    # -- for the machine
+
+    def send(self, message: ToPeer) -> None:
+        """Write one message."""
+        if not self._closing:
+            if isinstance(message, Error):
+                _log.info("A connection is closed: {detail}.", detail=message.detail)
+            cast(ITCPTransport, self.transport).write(encode(message) + self.delimiter)
+
+    def close(self) -> None:
+        """Close once the peer has read what was written, or will not."""
+        self._stop_timer()
+        self._closing = True
+        transport = cast(ITCPTransport, self.transport)
+        cast(IConsumer, transport).unregisterProducer()
+        transport.loseConnection()
+        self._timer = self._broker.clock.callLater(LINGER_SECONDS, transport.abortConnection)
+
+    # -- as a producer of lines
+
+    def pauseProducing(self) -> None:
+        """64 KiB wait to be read: whoever is that slow can't be introduced in time, and holds our memory."""
+        self._closing = True
+        cast(ITCPTransport, self.transport).abortConnection()
+
+    def resumeProducing(self) -> None:
+        """See :class:`IPushProducer`."""
+
+    def stopProducing(self) -> None:
+        """See :class:`IPushProducer`."""
+
+
+@dataclass(eq=False)
+class Broker(ServerFactory):
+    """What the connections of one broker share."""
+
+    introductions: Introductions
+    announcement: Announcement
+    clock: IReactorTime
+    noisy: bool = False
+
+    def buildProtocol(self, addr: IAddress | None) -> BrokerProtocol | None:
+        """A peer has connected; one without an address and a port (a Unix socket) can't be introduced."""
+        try:
+            observed = Endpoint.make(str(getattr(addr, "host", "")), int(getattr(addr, "port", 0)))
+        except ValueError:
+            return None
+        return BrokerProtocol(self, observed)

@@ -1,0 +1,213 @@
+"""One peer's connection to the broker, as a machine: *fresh*, *greeted*, *member*, *over*."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol as Interface
+
+from automat import TypeMachineBuilder
+
+from p2phole import __version__
+from p2phole.addresses import Endpoint
+from p2phole.broker.directory import Profile
+from p2phole.broker.introduction import Introductions
+from p2phole.text import check_name
+from p2phole.wire.codec import BadLine
+from p2phole.wire.messages import (
+    PROTOCOL_VERSION,
+    Error,
+    Hello,
+    Ping,
+    Pong,
+    Register,
+    Registered,
+    Request,
+    ToBroker,
+    ToPeer,
+    Welcome,
+)
+
+SOFTWARE = f"p2phole {__version__}"
+SAMPLES = 4
+"""Round trips remembered; the shortest counts, since all that lengthens one is waiting somewhere."""
+STALE = 30.0
+"""Seconds after which a round trip is measured anew, behind an introduction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Where else the broker tells a peer how it is seen; see :class:`~p2phole.wire.messages.Welcome`."""
+
+    probe_port: int = 0
+    probe_address: str = ""
+
+
+class Line(Interface):
+    """The connection."""
+
+    def send(self, message: ToPeer) -> None:
+        """Write one message."""
+
+    def close(self) -> None:
+        """Close after what was written."""
+
+
+class Session(Interface):
+    """What can happen on a connection."""
+
+    def hello(self, message: Hello) -> None:
+        """The peer's first message."""
+
+    def register(self, message: Register) -> None:
+        """The peer wants to be in a room."""
+
+    def request(self, message: Request) -> None:
+        """The peer wants another introduction."""
+
+    def pong(self, message: Pong) -> None:
+        """The peer has answered a ping."""
+
+    def garbage(self, problem: BadLine) -> None:
+        """What came is no message, or is not allowed now."""
+
+    def replaced(self) -> None:
+        """The same member came by another connection."""
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+
+@dataclass(eq=False)
+class Peer:
+    """A connection's data; in a room, it is the :class:`~p2phole.broker.directory.Member`."""
+
+    line: Line
+    observed: Endpoint
+    introductions: Introductions
+    announcement: Announcement
+    seconds: Callable[[], float]
+    profile: Profile = field(init=False)
+    linked: set[str] = field(default_factory=set)
+    machine: Session = field(init=False)
+    trips: list[float] = field(default_factory=list)
+    asked_at: float = 0.0
+    pings: int = 0
+
+    @property
+    def round_trip(self) -> float:
+        """See :class:`~p2phole.broker.directory.Member`."""
+        return min(self.trips, default=0.0)
+
+    def tell(self, message: ToPeer) -> None:
+        """See :class:`~p2phole.broker.directory.Member`."""
+        self.line.send(message)
+        if self.seconds() - self.asked_at > STALE:
+            self.ping()
+
+    def replaced(self) -> None:
+        """See :class:`~p2phole.broker.directory.Member`."""
+        self.machine.replaced()
+
+    def ping(self) -> None:
+        """Measure the round trip."""
+        self.pings += 1
+        self.asked_at = self.seconds()
+        self.line.send(Ping(self.pings))
+
+    def answered(self) -> None:
+        """The answer to the last question has come."""
+        self.trips = [*self.trips[1 - SAMPLES :], self.seconds() - self.asked_at]
+
+    def refuse(self, code: str, detail: str) -> None:
+        """Say what was wrong, and close."""
+        self.line.send(Error(code, detail))
+        self.line.close()
+
+
+def _build() -> Callable[[Peer], Session]:
+    builder = TypeMachineBuilder(Session, Peer)
+    fresh = builder.state("fresh")
+    greeted = builder.state("greeted")
+    member = builder.state("member")
+    over = builder.state("over")
+
+    @fresh.upon(Session.hello).to(greeted)
+    def hello(session: Session, peer: Peer, message: Hello) -> None:
+        peer.asked_at = peer.seconds()
+        announced = peer.announcement
+        peer.line.send(
+            Welcome(PROTOCOL_VERSION, SOFTWARE, peer.observed, announced.probe_port, announced.probe_address)
+        )
+
+    @greeted.upon(Session.register).to(member)
+    def register(session: Session, peer: Peer, message: Register) -> None:
+        peer.answered()
+        peer.profile = Profile(
+            message.name, message.room, message.fingerprint, message.instance, peer.observed, message.candidates
+        )
+        peer.linked = set(message.linked)
+        peer.line.send(Registered())
+        # The first round trip may have been spent on making a key: measure one more.
+        peer.ping()
+        peer.introductions.arrived(peer)
+
+    @member.upon(Session.request).loop()
+    def request(session: Session, peer: Peer, message: Request) -> None:
+        peer.profile.candidates = message.candidates
+        peer.introductions.requested(peer, message.instance)
+
+    @member.upon(Session.pong).loop()
+    def pong(session: Session, peer: Peer, message: Pong) -> None:
+        if message.number == peer.pings:
+            peer.answered()
+            peer.pings += 1  # so that a second answer to the same question is none
+
+    @fresh.upon(Session.garbage).to(over)
+    @greeted.upon(Session.garbage).to(over)
+    def garbage_from_stranger(session: Session, peer: Peer, problem: BadLine) -> None:
+        peer.refuse(problem.code, problem.detail)
+
+    @member.upon(Session.garbage).to(over)
+    def garbage_from_member(session: Session, peer: Peer, problem: BadLine) -> None:
+        peer.introductions.left(peer)
+        peer.refuse(problem.code, problem.detail)
+
+    @member.upon(Session.replaced).to(over)
+    def replaced(session: Session, peer: Peer) -> None:
+        peer.refuse("replaced", "the same peer has registered by another connection")
+
+    @member.upon(Session.lost).to(over)
+    def lost(session: Session, peer: Peer) -> None:
+        peer.introductions.left(peer)
+
+    fresh.upon(Session.lost).to(over).returns(None)
+    greeted.upon(Session.lost).to(over).returns(None)
+    over.upon(Session.lost).loop().returns(None)
+    return builder.build()
+
+
+_machine = _build()
+
+
+def session(peer: Peer) -> Session:
+    """The machine of one connection.  An input that the state does not allow raises automat's NoTransition."""
+    peer.machine = _machine(peer)
+    return peer.machine
+
+
+def check(message: ToBroker) -> None:
+    """Raise :class:`BadLine` for what no state accepts: another version, a name not fit to be shown."""
+    if isinstance(message, Hello) and message.version != PROTOCOL_VERSION:
+        side = "the peer" if message.version < PROTOCOL_VERSION else "the broker"
+        raise BadLine(
+            "version",
+            f"the peer speaks version {message.version} of the protocol, the broker version "
+            f"{PROTOCOL_VERSION}: update {side}",
+        )
+    if isinstance(message, Register):
+        try:
+            check_name(message.name, "name")
+            check_name(message.room, "room")
+        except ValueError as error:
+            raise BadLine("bad-name", str(error)) from None

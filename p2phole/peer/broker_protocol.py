@@ -1,0 +1,276 @@
+"""The peer's side of the connection to a broker: *greeting*, *registering*, *registered*, *over*."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol as Interface
+from typing import cast
+
+from automat import NoTransition, TypeMachineBuilder
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from p2phole import __version__
+from p2phole.addresses import Endpoint
+from p2phole.errors import RemoteProtocolError
+from p2phole.keepalive import keep_alive
+from p2phole.text import harmless
+from p2phole.wire.codec import BadLine, decode_to_peer, encode
+from p2phole.wire.messages import (
+    MAX_LINE,
+    PROTOCOL_VERSION,
+    Absent,
+    Error,
+    Hello,
+    Introduction,
+    Ping,
+    Pong,
+    Register,
+    Registered,
+    Requested,
+    ToBroker,
+    ToPeer,
+    Welcome,
+)
+
+ANSWER_SECONDS = 10.0
+"""Time for a broker to greet, and again to register us."""
+
+
+class BrokerSaidNo(RemoteProtocolError):
+    """{detail}."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code=code, detail=detail)
+        self.code = code
+
+
+class NotBroker(RemoteProtocolError):
+    """{why}."""
+
+
+class CertificateRefused(RemoteProtocolError):
+    """{why}."""
+
+
+class Room(Interface):
+    """Whom a registered peer's connection tells."""
+
+    def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
+        """The broker has greeted: what shall be registered?"""
+
+    def registered(self, link: BrokerProtocol) -> None:
+        """This peer is in the room."""
+
+    def introduced(self, message: Introduction) -> None:
+        """Another member was named."""
+
+    def requested(self, message: Requested) -> None:
+        """Another member asks for a new introduction."""
+
+    def absent(self, message: Absent) -> None:
+        """A member that was asked for is not there."""
+
+    def unregistered(self, link: BrokerProtocol, reason: str) -> None:
+        """The broker is gone after it had registered us (a few words)."""
+
+
+class Machine(Interface):
+    """What can happen on the connection."""
+
+    def welcome(self, message: Welcome) -> None:
+        """The broker has greeted."""
+
+    def registered(self, message: Registered) -> None:
+        """The broker has put us in the room."""
+
+    def introduction(self, message: Introduction) -> None:
+        """Another member was named."""
+
+    def requested(self, message: Requested) -> None:
+        """Another member asks for a new introduction."""
+
+    def absent(self, message: Absent) -> None:
+        """A member that was asked for is not there."""
+
+    def ended(self, reason: RemoteProtocolError) -> None:
+        """The connection is of no more use."""
+
+
+@dataclass
+class Core:
+    """The machine's data."""
+
+    link: BrokerProtocol
+    room: Room
+
+
+def _build() -> Callable[[Core], Machine]:
+    builder = TypeMachineBuilder(Machine, Core)
+    greeting = builder.state("greeting")
+    registering = builder.state("registering")
+    registered = builder.state("registered")
+    over = builder.state("over")
+
+    @greeting.upon(Machine.welcome).to(registering)
+    def welcome(machine: Machine, core: Core, message: Welcome) -> None:
+        core.link.expect_answer()
+        core.link.send(core.room.registration(core.link, message))
+
+    @registering.upon(Machine.registered).to(registered)
+    def in_room(machine: Machine, core: Core, message: Registered) -> None:
+        core.link.expect_nothing()
+        core.room.registered(core.link)
+
+    @registered.upon(Machine.introduction).loop()
+    def introduction(machine: Machine, core: Core, message: Introduction) -> None:
+        core.room.introduced(message)
+
+    @registered.upon(Machine.requested).loop()
+    def requested(machine: Machine, core: Core, message: Requested) -> None:
+        core.room.requested(message)
+
+    @registered.upon(Machine.absent).loop()
+    def absent(machine: Machine, core: Core, message: Absent) -> None:
+        core.room.absent(message)
+
+    @greeting.upon(Machine.ended).to(over)
+    @registering.upon(Machine.ended).to(over)
+    def never_in(machine: Machine, core: Core, reason: RemoteProtocolError) -> None:
+        core.link.give_up(reason)
+
+    @registered.upon(Machine.ended).to(over)
+    def no_longer_in(machine: Machine, core: Core, reason: RemoteProtocolError) -> None:
+        core.link.give_up(reason)
+        core.room.unregistered(core.link, str(reason).removesuffix("."))
+
+    over.upon(Machine.ended).loop().returns(None)
+    return builder.build()
+
+
+_machine = _build()
+
+
+class BrokerProtocol(LineReceiver):
+    """Lines to and from the broker."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_LINE
+
+    def __init__(self, clock: IReactorTime, room: Room) -> None:
+        self.settled: Deferred[RemoteProtocolError | None] = Deferred()
+        """Fires once: with None when registered, else with why not."""
+        self._clock = clock
+        self._machine = _machine(Core(self, room))
+        self._timer: IDelayedCall | None = None
+        self._over = False
+
+    def connectionMade(self) -> None:
+        """Greet the broker."""
+        transport = cast(ITCPTransport, self.transport)
+        transport.setTcpNoDelay(True)
+        keep_alive(transport)
+        self.expect_answer()
+        self.send(Hello(PROTOCOL_VERSION, f"p2phole {__version__}"))
+
+    @property
+    def local(self) -> Endpoint:
+        """This end of the connection."""
+        return _endpoint(cast(ITCPTransport, self.transport).getHost())
+
+    @property
+    def remote(self) -> Endpoint:
+        """The broker's end of the connection."""
+        return _endpoint(cast(ITCPTransport, self.transport).getPeer())
+
+    def lineReceived(self, line: bytes) -> None:
+        """One message, or something that is none."""
+        if self._over:
+            return
+        try:
+            self._dispatch(decode_to_peer(line))
+        except BadLine as problem:
+            self._machine.ended(NotBroker(why=f"it sent {problem.detail}"))
+        except NoTransition:
+            self._machine.ended(NotBroker(why="it sent a message out of turn"))
+
+    def _dispatch(self, message: ToPeer) -> None:
+        match message:
+            case Welcome():
+                self._machine.welcome(message)
+            case Registered():
+                self._machine.registered(message)
+                self.settled.callback(None)
+            case Introduction():
+                self._machine.introduction(message)
+            case Requested():
+                self._machine.requested(message)
+            case Absent():
+                self._machine.absent(message)
+            case Ping():
+                self.send(Pong(message.number))
+            case Error():
+                self._machine.ended(BrokerSaidNo(message.code, harmless(message.detail)))
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Too much without a newline: not a broker."""
+        self._machine.ended(NotBroker(why="it sent a line that never ends"))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The broker is gone."""
+        self._machine.ended(_explained(reason))
+
+    def send(self, message: ToBroker) -> None:
+        """Write one message."""
+        if not self._over:
+            cast(ITCPTransport, self.transport).write(encode(message) + self.delimiter)
+
+    # -- for the machine
+
+    def expect_answer(self) -> None:
+        """Give up if nothing comes in time."""
+        self.expect_nothing()
+        self._timer = self._clock.callLater(
+            ANSWER_SECONDS, self._machine.ended, NotBroker(why=f"it said nothing for {ANSWER_SECONDS:.0f} s")
+        )
+
+    def expect_nothing(self) -> None:
+        """No answer is due."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def give_up(self, reason: RemoteProtocolError) -> None:
+        """Close with RST: a FIN would leave our end of the 4-tuple in TIME_WAIT, and the next connection
+        to the broker comes from the same port."""
+        self.expect_nothing()
+        self._over = True
+        cast(ITCPTransport, self.transport).abortConnection()
+        if not self.settled.called:
+            self.settled.callback(reason)
+
+    def abort(self) -> None:
+        """This peer wants the connection no more."""
+        self._machine.ended(NotBroker(why="this peer closed the connection"))
+
+
+def _explained(reason: Failure) -> RemoteProtocolError:
+    if reason.check(VerificationError):
+        return CertificateRefused(why="it is for another name")
+    if reason.check(SSL.Error):
+        entries = getattr(reason.value, "args", None) or ((),)
+        text = entries[0][-1][-1] if entries[0] else "no reason given"
+        if "certificate verify failed" in text:
+            return CertificateRefused(why="it is signed by nobody known here, or out of date")
+        return NotBroker(why=f"TLS failed: {text}")
+    return NotBroker(why="it closed the connection")
+
+
+def _endpoint(address: object) -> Endpoint:
+    return Endpoint.make(str(getattr(address, "host", "")), int(getattr(address, "port", 0)))

@@ -1,0 +1,275 @@
+"""One other member: its meeting, its attempts, the link to it and the session above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol as Interface
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from p2phole import events
+from p2phole.peer.acceptor import Acceptor
+from p2phole.peer.meeting import MOST_STARTS, Round, meeting
+from p2phole.punch.attempt import Attempt, Report, Start, Success, attempt
+from p2phole.punch.candidates import Surroundings, to_dial
+from p2phole.punch.shared_port import SharedPort
+from p2phole.punch.verdict import REASONS
+from p2phole.secure.channel import SecureLink
+from p2phole.secure.identity import Credentials
+from p2phole.secure.roles import Identity, Pairing
+from p2phole.session.frames import BadFrame
+from p2phole.session.session import Session
+from p2phole.text import harmless
+from p2phole.wire.messages import Introduction
+
+MOST_DELAY = 2.0
+"""Seconds that a broker may make us wait before a start."""
+
+_log = Logger()
+
+
+class Company(Interface):
+    """What an encounter needs of the peer that has it."""
+
+    mine: Identity
+    credentials: Credentials
+    acceptor: Acceptor
+    port: SharedPort
+    clock: IReactorTime
+    events: events.EventSink
+    random: Callable[[], float]
+
+    def surroundings(self) -> Surroundings:
+        """Where this peer is now."""
+
+    def refresh(self) -> Deferred[None]:
+        """Learn the mapping anew."""
+
+    def ask_for(self, instance: str) -> None:
+        """Ask the broker for another introduction."""
+
+    def connected(self, encounter: Encounter) -> None:
+        """There is a connection."""
+
+    def disconnected(self, encounter: Encounter, for_good: bool) -> None:
+        """There is none any more."""
+
+    def received(self, encounter: Encounter, text: str, done: Callable[[], None]) -> None:
+        """A message; ``done`` is to be called when it has reached the user."""
+
+    def drained(self) -> None:
+        """A session that was full is no longer."""
+
+
+class Encounter:
+    """Everything about one other member; ``name`` is what it calls itself, made harmless."""
+
+    def __init__(self, company: Company, theirs: Identity, name: str, session_ident: str) -> None:
+        self.theirs = theirs
+        self.name = name
+        self.link: SecureLink | None = None
+        self.lost_at: float | None = None
+        self.ever_connected = False
+        self._round = Round(self, company.clock, company.random)
+        self.meeting = meeting(self._round)
+        self.session = Session(company.clock, session_ident, self)
+        self._company = company
+        self._attempt: tuple[Attempt, Start] | None = None
+
+    @property
+    def instance(self) -> str:
+        """The other side's instance."""
+        return self.theirs.instance
+
+    def send(self, text: str) -> None:
+        """Send a message, or queue it until there is a connection again."""
+        self.session.send(text.encode("utf-8", "replace"))
+
+    def introduced(self, message: Introduction) -> None:
+        """The broker has named this member."""
+        if message.delay > MOST_DELAY:
+            _log.warn(
+                "The broker asks to wait {delay} s for {name}: refused, {most} s at most.",
+                delay=round(message.delay, 1),
+                name=self.name,
+                most=MOST_DELAY,
+            )
+            return
+        self.meeting.introduced(message)
+
+    # -- Actions of the meeting
+
+    def begin_start(self, message: Introduction) -> None:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        company = self._company
+        here = company.surroundings()
+        start = Start(
+            clock=company.clock,
+            dialler=company.port,
+            credentials=company.credentials,
+            pairing=Pairing(company.mine, self.theirs, bytes.fromhex(message.token)),
+            candidates=to_dial(message.candidates, message.observed, here),
+            delay=message.delay,
+            budget=self._round.budget,
+            random=company.random,
+            succeeded=self._won,
+            failed=self._start_failed,
+        )
+        machine = attempt(start)
+        self._attempt = (machine, start)
+        company.acceptor.expect(start.claim)
+
+    def cancel_start(self) -> None:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        current, self._attempt = self._attempt, None
+        if current is not None:
+            self._company.acceptor.forget(current[1].claim)
+            current[0].cancel()
+
+    def _won(self, success: Success) -> None:
+        self._end_attempt()
+        self.meeting.won(success)
+
+    def _start_failed(self, report: Report) -> None:
+        self._end_attempt()
+        if self._round.starts < MOST_STARTS:
+            self.meeting.start_failed(report)
+        else:
+            self.meeting.round_failed(report)
+
+    def _end_attempt(self) -> None:
+        if self._attempt is not None:
+            self._company.acceptor.forget(self._attempt[1].claim)
+            self._attempt = None
+
+    def refresh(self) -> None:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        self._company.refresh().addCallback(lambda _: self.meeting.refreshed())
+
+    def ask(self) -> None:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        self._company.ask_for(self.instance)
+
+    def is_connected(self) -> bool:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        return self.link is not None
+
+    def tell_introduced(self) -> None:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        self._company.events.emit(events.Introduced(self.name, self.theirs.fingerprint, self.instance))
+
+    def tell_failed(self, reason: str) -> None:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        detail = REASONS[reason]
+        _log.warn("No direct connection to {name}: {detail}", name=self.name, detail=detail)
+        self._company.events.emit(events.Failed(self.name, reason, detail, self.instance))
+
+    def tell_connected(self, success: Success, seconds: float, attempts: int) -> None:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        if self.link is not None:
+            self._let_go("replaced")
+        link = self.link = success.link
+        _log.info(
+            "Connected to {name} directly: {local} to {remote}, {candidate}, {seconds} s.",
+            name=self.name,
+            local=str(success.local),
+            remote=str(success.remote),
+            candidate=success.candidate,
+            seconds=round(seconds, 3),
+        )
+        self._company.events.emit(
+            events.Connected(
+                peer=self.name,
+                id=self.theirs.fingerprint,
+                path="direct",
+                candidate=success.candidate,
+                local=str(success.local),
+                remote=str(success.remote),
+                seconds=round(seconds, 6),
+                attempts=attempts,
+                authenticated="tofu",
+                instance=self.instance,
+            )
+        )
+        link.receiver = self._from_link
+        link.ended = lambda reason: self._ended(link)
+        self.session.attach(link.write)
+        self._company.connected(self)
+        self.ever_connected = True
+        if success.rest:
+            self._from_link(success.rest)
+
+    # -- the link
+
+    def _from_link(self, data: bytes) -> None:
+        try:
+            self.session.receive(data)
+        except BadFrame as error:
+            _log.warn("{name}: {error}", name=self.name, error=error)
+            self._close("protocol")
+
+    def _ended(self, link: SecureLink) -> None:
+        if link is self.link:
+            self._close("lost")
+
+    def _close(self, reason: str, for_good: bool = False) -> None:
+        if self.link is not None:
+            self._let_go(reason)
+            self._company.disconnected(self, for_good)
+
+    def _let_go(self, reason: str) -> None:
+        link, self.link = self.link, None
+        if link is not None:
+            self.session.detach()
+            self.lost_at = self._company.clock.seconds()
+            link.receiver = lambda data: None
+            link.ended = lambda reason: None
+            link.channel.drop()
+            self._company.events.emit(events.Disconnected(self.name, reason, self.instance))
+
+    def stop(self) -> None:
+        """This peer is going: no more attempts, and goodbye."""
+        self.meeting.stop()
+        if self.link is not None:
+            self.session.say_bye()
+
+    def drop(self) -> None:
+        """Close the link at once."""
+        self._close("left", for_good=True)
+
+    # -- SessionUser
+
+    def received(self, payload: bytes) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        text = payload.decode("utf-8", "replace")
+        self._company.events.emit(events.Message(self.name, "in", text, self.instance))
+        self._company.received(self, text, self.session.consumed)
+
+    def acknowledged(self, payload: bytes) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        text = payload.decode("utf-8", "replace")
+        self._company.events.emit(events.Message(self.name, "out", text, self.instance))
+
+    def drained(self) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        self._company.drained()
+
+    def left(self) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        self._close("left", for_good=True)
+
+    def died(self, why: str) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        _log.info("{name}: {why}.", name=self.name, why=why)
+        self._close("dead")
+
+    def undelivered(self, count: int) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        _log.warn("{count} messages to {name} may not have arrived.", count=count, name=self.name)
+
+
+def shown_name(name: str) -> str:
+    """A name from the broker, fit for a terminal."""
+    return harmless(name)[:256]

@@ -1,0 +1,26 @@
+"""What can go wrong between a peer and its broker, as its user reads it."""
+
+from __future__ import annotations
+
+from p2phole.errors import LocalError
+
+
+class NoSuchHost(LocalError):
+    """There is no host {host}: check the name given with --broker, and this machine's name server."""
+
+
+class NotABroker(LocalError):
+    """{broker} is not a p2phole broker ({why}): check the host and the port given with --broker."""
+
+
+class VersionMismatch(LocalError):
+    """The broker {broker} speaks another version of the protocol: {detail}."""
+
+
+class BrokerRefused(LocalError):
+    """The broker {broker} refused this peer: {detail}."""
+
+
+class BrokerDistrusted(LocalError):
+    """The broker {broker} has no certificate that this machine trusts for that name ({why}): check the name
+    given with --broker, or ask who runs it."""

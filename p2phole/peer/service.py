@@ -1,0 +1,318 @@
+"""The peer as a service: one port, one broker, and an encounter for each other member of the room."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from p2phole import events
+from p2phole.addresses import Endpoint, InterfaceAddress, is_loopback, is_private
+from p2phole.errors import LocalError
+from p2phole.peer.acceptor import Acceptor
+from p2phole.peer.broker_link import BrokerLink
+from p2phole.peer.broker_protocol import BrokerProtocol
+from p2phole.peer.console import Console
+from p2phole.peer.encounter import Encounter, shown_name
+from p2phole.peer.observer import Observer
+from p2phole.peer.settings import PeerSettings
+from p2phole.punch.candidates import Surroundings, gather
+from p2phole.punch.interfaces import interface_addresses
+from p2phole.punch.shared_port import SharedPort
+from p2phole.secure.identity import Credentials, load_or_make
+from p2phole.secure.roles import Identity
+from p2phole.session.frames import MOST_PAYLOAD
+from p2phole.text import harmless
+from p2phole.wire.messages import (
+    LINKED_PREFIX,
+    MAX_CANDIDATES,
+    MAX_LINKED,
+    Absent,
+    Introduction,
+    Register,
+    Request,
+    Requested,
+    Welcome,
+)
+
+WATCH_SECONDS = 5.0
+"""Seconds between looks at this machine's addresses."""
+FORGET_SECONDS = 600.0
+"""How long the session with a member that is gone is kept."""
+GOODBYE_SECONDS = 0.5
+"""Time for the others to close their end when this peer leaves."""
+
+_log = Logger()
+
+
+class PeerService(Service):
+    """One peer.  What is not given in the tests' memory is the real thing: interfaces, console, randomness."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: PeerSettings,
+        fail: Callable[[LocalError], None],
+        *,
+        interfaces: Callable[[], tuple[InterfaceAddress, ...]] = interface_addresses,
+        console: Callable[[int, Callable[[str], None]], Console] = Console,
+        sink: events.EventSink | None = None,
+        credentials: Credentials | None = None,
+        instance: str | None = None,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self.clock = reactor
+        self.events = sink if sink is not None else events.NullSink()
+        self.random = random
+        self._reactor = reactor
+        self._settings = settings
+        self._fail = fail
+        self._interfaces = interfaces
+        self._own_addresses: tuple[InterfaceAddress, ...] = ()
+        self._console = console(MOST_PAYLOAD, self._typed)
+        self._given = (sink, credentials, instance)
+        self._encounters: dict[Identity, Encounter] = {}
+        self._link: BrokerProtocol | None = None
+        self._observer: Observer | None = None
+        self._since = 0.0
+        self._lost: tuple[str, float] | None = None
+        self._warned = False
+        self._watch = LoopingCall(self._look_around)
+        self._watch.clock = reactor
+
+    # -- start and stop
+
+    def privilegedStartService(self) -> None:
+        """Key, events file and port.  Raises :class:`LocalError`."""
+        sink, credentials, instance = self._given
+        if sink is None and self._settings.events is not None:
+            self.events = events.open_sink(self._settings.events, time.time)
+        self.credentials = credentials or load_or_make(self._settings.key_file)
+        self.mine = Identity(self.credentials.fingerprint, instance or secrets.token_hex(16))
+        self.acceptor = Acceptor(self.clock, self.credentials)
+        self.port = SharedPort(self._reactor, self._settings.port, self.acceptor)
+        self._broker = BrokerLink(
+            self._reactor, self._settings.broker, self.port.binding, self, self.random, self._fail
+        )
+
+    def startService(self) -> None:
+        """Go to the broker."""
+        Service.startService(self)
+        self._own_addresses = self._interfaces()
+        self._console.start(self._reactor)
+        self._broker.start()
+        self._watch.start(WATCH_SECONDS, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Say goodbye and let go of everything, in half a second."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._watch.running:
+            self._watch.stop()
+        self._console.stop()
+        encounters = tuple(self._encounters.values())
+        for encounter in encounters:
+            encounter.stop()
+        if any(encounter.link for encounter in encounters):
+            # Whoever reads our goodbye closes with RST, so that nothing of ours is left in TIME_WAIT.
+            deadline = self.clock.seconds() + GOODBYE_SECONDS
+            while any(encounter.link for encounter in encounters) and self.clock.seconds() < deadline:
+                await deferLater(self.clock, 0.02)
+            for encounter in encounters:
+                encounter.drop()
+        self.acceptor.close()
+        await self._broker.stop()
+        closed = self.port.close()
+        if isinstance(closed, Deferred):
+            await closed
+
+    # -- the broker: see Room in broker_protocol
+
+    def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        self._observer = Observer(self.clock, self.port, link.local, link.remote, welcome)
+        linked = [encounter.instance[:LINKED_PREFIX] for encounter in self._encounters.values() if encounter.link]
+        return Register(
+            name=self._settings.name,
+            room=self._settings.room,
+            fingerprint=self.mine.fingerprint,
+            instance=self.mine.instance,
+            candidates=self._candidates(),
+            linked=tuple(linked[:MAX_LINKED]),
+        )
+
+    def registered(self, link: BrokerProtocol) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        assert self._observer is not None
+        observer, now = self._observer, self.clock.seconds()
+        self._link, self._since = link, now
+        if self._lost is not None:
+            reason, at = self._lost
+            self._lost = None
+            _log.info("The broker is back.")
+            self.events.emit(events.BrokerBack(reason, round(now - at, 3)))
+        where, seen = str(link.local), str(observer.observed)
+        _log.info(
+            "In room {room} as {name}: {local} is seen as {observed}.",
+            room=self._settings.room,
+            name=self._settings.name,
+            local=where,
+            observed=seen,
+        )
+        self.events.emit(
+            events.Registered(self._settings.room, self._settings.name, self.mine.fingerprint, where, seen)
+        )
+        if not self._warned and not is_loopback(link.remote.ip) and not is_private(link.remote.ip):
+            self._warned = True
+            _log.warn("The room {room} is open: anyone there can read along.", room=self._settings.room)
+        self._learn(observer)
+        for encounter in self._encounters.values():
+            if encounter.link is None:
+                encounter.meeting.want()
+
+    def _learn(self, observer: Observer) -> None:
+        own = [interface.ip for interface in self._own_addresses]
+
+        def learned(_: None) -> None:
+            finding = observer.finding(own)
+            self.events.emit(events.Nat(finding.mapping, "unknown", finding.allocation, "unknown"))
+
+        observer.look(everywhere=True).addCallback(learned)
+
+    def introduced(self, message: Introduction) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        theirs = Identity(message.fingerprint, message.instance)
+        if theirs == self.mine:
+            return
+        encounter = self._encounters.get(theirs)
+        if encounter is None:
+            encounter = Encounter(self, theirs, shown_name(message.name), secrets.token_hex(8))
+            self._encounters[theirs] = encounter
+        encounter.introduced(message)
+
+    def requested(self, message: Requested) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        known = list(self._of(message.instance))
+        for encounter in known:
+            encounter.meeting.requested()
+        if not known:
+            # Forgotten here, but not there.
+            self.ask_for(message.instance)
+
+    def absent(self, message: Absent) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        for encounter in self._of(message.instance):
+            encounter.meeting.absent()
+
+    def unregistered(self, link: BrokerProtocol, reason: str) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        now = self.clock.seconds()
+        self._link = None
+        if not self.running:
+            return
+        self._lost = (reason, now)
+        _log.warn("The broker is lost: {reason}.  Direct connections live on.", reason=reason)
+        self.events.emit(events.BrokerLost(reason, round(now - self._since, 3)))
+        for encounter in self._encounters.values():
+            encounter.meeting.broker_lost()
+
+    def _of(self, instance: str) -> Iterable[Encounter]:
+        return [encounter for encounter in self._encounters.values() if encounter.instance == instance]
+
+    # -- the encounters: see Company in encounter
+
+    def surroundings(self) -> Surroundings:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        assert self._observer is not None
+        return Surroundings(self._own_addresses, self.port.port, self._observer.broker.ip, self._observer.observed)
+
+    def _candidates(self) -> tuple[Any, ...]:
+        seen: Iterable[Endpoint] = self._observer.seen if self._observer is not None else ()
+        found = gather(self.surroundings(), seen)
+        # How it is seen from outside must not be crowded out by a machine with many interfaces.
+        outside = [candidate for candidate in found if candidate.kind != "host"]
+        return (*[one for one in found if one.kind == "host"][: MAX_CANDIDATES - len(outside)], *outside)
+
+    def refresh(self) -> Deferred[None]:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        return self._observer.look() if self._observer is not None else succeed(None)
+
+    def ask_for(self, instance: str) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        if self._link is not None:
+            self._link.send(Request(instance, self._candidates()))
+
+    def connected(self, encounter: Encounter) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        if not encounter.ever_connected:
+            for text in self._settings.messages:
+                encounter.send(text)
+        self._pace()
+
+    def disconnected(self, encounter: Encounter, for_good: bool) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        self._pace()
+        if for_good:
+            encounter.meeting.stop()
+            self._encounters.pop(encounter.theirs, None)
+        elif self.running and self._link is not None:
+            encounter.meeting.want()
+
+    def received(self, encounter: Encounter, text: str, done: Callable[[], None]) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        if self._settings.events == "-":
+            done()  # standard output carries the events
+        else:
+            self._console.show(f"{self._label(encounter)}: {harmless(text)}", done)
+
+    def drained(self) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        self._pace()
+
+    # -- lines
+
+    def _typed(self, line: str) -> None:
+        for encounter in self._encounters.values():
+            if encounter.link is not None:
+                encounter.send(line)
+        self._pace()
+
+    def _pace(self) -> None:
+        # Lines wait while nobody is there to get them, and while somebody can't keep up.
+        linked = [encounter for encounter in self._encounters.values() if encounter.link is not None]
+        self._console.hold(not linked or any(encounter.session.full for encounter in linked))
+
+    def _label(self, encounter: Encounter) -> str:
+        """The name, and where two have the same one, which of them."""
+        same = [other for other in self._encounters.values() if other.name == encounter.name]
+        return encounter.name if same[0] is encounter else f"{encounter.name}#{encounter.instance[:4]}"
+
+    # -- the machine around
+
+    def _look_around(self) -> None:
+        now = self.clock.seconds()
+        for theirs, encounter in tuple(self._encounters.items()):
+            lost_at = encounter.lost_at
+            if encounter.link is None and lost_at is not None and now - lost_at > FORGET_SECONDS:
+                encounter.meeting.stop()
+                del self._encounters[theirs]
+        found = self._interfaces()
+        if found != self._own_addresses:
+            self._own_addresses = found
+            _log.info("This machine's addresses have changed.")
+            # The broker is to see us anew; the direct connections are left alone.
+            self._broker.drop()
+
+
+def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:
+    """The peer that the settings describe."""
+    return PeerService(reactor, settings, fail)

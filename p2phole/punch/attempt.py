@@ -1,0 +1,168 @@
+"""One agreed start of one pair: wait, dial every candidate at once, take the first proven connection.
+
+The machine knows three states: *waiting* for the agreed instant (what the other side's early SYN
+opens is taken already), *dialling*, and *over*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol as Interface
+
+from automat import TypeMachineBuilder
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from p2phole.addresses import Candidate, Endpoint, is_private
+from p2phole.punch.dial import Dial, Dialler
+from p2phole.punch.race import Race
+from p2phole.punch.schedule import Redial, SynBudget
+from p2phole.secure.channel import Channel, Claim, SecureLink
+from p2phole.secure.identity import Credentials
+from p2phole.secure.roles import Pairing
+
+DEADLINE = 5.0
+"""Seconds after the agreed start at which the attempt is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The connection that both sides agreed on.  ``rest``: bytes that came behind the agreement."""
+
+    link: SecureLink
+    rest: bytes
+    candidate: str
+    local: Endpoint
+    remote: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Why a start came to nothing: the last outcome of each dial, and why contenders fell out."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)
+
+
+class Attempt(Interface):
+    """What the rest of the program sees of an attempt."""
+
+    def begin(self) -> None:
+        """The agreed instant has come."""
+
+    def win(self, link: SecureLink, rest: bytes) -> None:
+        """Both sides have agreed on a connection."""
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+
+    def cancel(self) -> None:
+        """Forget it: tell nobody, close everything."""
+
+
+@dataclass
+class Start:
+    """What one attempt works with, and whom it tells."""
+
+    clock: IReactorTime
+    dialler: Dialler
+    credentials: Credentials
+    pairing: Pairing
+    candidates: tuple[Candidate, ...]
+    delay: float
+    budget: SynBudget
+    random: Callable[[], float]
+    succeeded: Callable[[Success], None]
+    failed: Callable[[Report], None]
+    dials: list[Dial] = field(default_factory=list)
+    timer: IDelayedCall | None = None
+    race: Race | None = None
+
+    @property
+    def claim(self) -> Claim:
+        """For an acceptor: whose connection it is that comes with this pairing's tag."""
+        assert self.race is not None
+        return Claim(self.pairing, self.race)
+
+    def dial_all(self, until: float) -> None:
+        """Send the first SYN to every candidate, all in one turn."""
+        for candidate in self.candidates:
+            # A host candidate of a private network has no router before it.
+            guarded = candidate.kind != "host" or not is_private(candidate.endpoint.ip)
+            dial = Dial(
+                self.clock,
+                self.dialler,
+                candidate,
+                Redial(self.random, guarded),
+                self.budget,
+                until,
+                lambda _candidate: Channel(self.clock, self.credentials, self.claim),
+            )
+            self.dials.append(dial)
+            dial.dial()
+
+    def kind_of(self, channel: Channel) -> str:
+        """The kind of the remote candidate; ``prflx`` (RFC 8445 5.1.1) where nobody had named it."""
+        for candidate in self.candidates:
+            if candidate.endpoint == channel.remote:
+                return candidate.kind
+        return "prflx"
+
+    def clear(self) -> None:
+        """Close everything that has not won."""
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        for dial in self.dials:
+            dial.stop()
+        if self.race is not None:
+            self.race.close()
+
+    def report(self) -> Report:
+        """What has been seen so far."""
+        assert self.race is not None
+        outcomes = {str(dial.candidate.endpoint): dial.outcome for dial in self.dials}
+        return Report(outcomes, dict(self.race.drops))
+
+
+def _build() -> Callable[[Start], Attempt]:
+    builder = TypeMachineBuilder(Attempt, Start)
+    waiting = builder.state("waiting")
+    dialling = builder.state("dialling")
+    over = builder.state("over")
+
+    @waiting.upon(Attempt.begin).to(dialling)
+    def begin(attempt: Attempt, start: Start) -> None:
+        start.timer = start.clock.callLater(DEADLINE, attempt.expire)
+        start.dial_all(start.clock.seconds() + DEADLINE)
+
+    @waiting.upon(Attempt.win).to(over)
+    @dialling.upon(Attempt.win).to(over)
+    def win(attempt: Attempt, start: Start, link: SecureLink, rest: bytes) -> None:
+        start.clear()
+        channel = link.channel
+        start.succeeded(Success(link, rest, start.kind_of(channel), channel.local, channel.remote))
+
+    @dialling.upon(Attempt.expire).to(over)
+    def expire(attempt: Attempt, start: Start) -> None:
+        report = start.report()
+        start.clear()
+        start.failed(report)
+
+    @waiting.upon(Attempt.cancel).to(over)
+    @dialling.upon(Attempt.cancel).to(over)
+    def cancel(attempt: Attempt, start: Start) -> None:
+        start.clear()
+
+    over.upon(Attempt.cancel).loop().returns(None)
+    return builder.build()
+
+
+_machine = _build()
+
+
+def attempt(start: Start) -> Attempt:
+    """Arm one attempt: ``start.claim`` is valid from now on, the dials follow after ``start.delay``."""
+    machine = _machine(start)
+    start.race = Race(start.pairing, machine.win)
+    start.timer = start.clock.callLater(start.delay, machine.begin)
+    return machine

@@ -1,0 +1,42 @@
+"""TLS 1.3 between two peers: both show a certificate, and only the key that was named will do."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+from OpenSSL.crypto import X509, PKey
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from p2phole.secure.identity import Credentials, fingerprint
+
+
+@implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
+class PinnedTLS:
+    """Creates the TLS side of one connection, in either role, to the peer with ``expected``'s key."""
+
+    def __init__(self, credentials: Credentials, expected: str) -> None:
+        # A context of its own for each connection: pyOpenSSL forbids changing one that was used.
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        # Either of the two alone still lets a resumed handshake skip the certificate.
+        context.set_options(SSL.OP_NO_TICKET)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.use_certificate(X509.from_cryptography(credentials.certificate))
+        context.use_privatekey(PKey.from_cryptography_key(credentials.key))
+
+        def verify(_connection: SSL.Connection, shown: X509, _error: int, depth: int, _ok: int) -> bool:
+            # OpenSSL asks more than once for one certificate, and for each of its complaints (self-signed,
+            # dates): the key alone decides.
+            return depth == 0 and fingerprint(shown.to_cryptography()) == expected
+
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        self._context = context
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """See :class:`IOpenSSLClientConnectionCreator`."""
+        return SSL.Connection(self._context, None)
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """See :class:`IOpenSSLServerConnectionCreator`."""
+        return SSL.Connection(self._context, None)

@@ -1,0 +1,133 @@
+"""The broker's line protocol, version 1: what is said, in either direction.
+
+Every message is one JSON object on a line; ``type`` is the class's name in lower case.  See
+``docs/protocol.md`` for the order and for transcripts.  Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2phole.addresses import Candidate, Endpoint
+
+PROTOCOL_VERSION = 1
+MAX_LINE = 4096
+"""Bytes in a line, without its newline."""
+MAX_CANDIDATES = 16
+MAX_LINKED = 128
+LINKED_PREFIX = 8
+"""Hexadecimal digits of an instance by which ``linked`` names a member."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Peer: the first line on a connection, also on one that only wants to know how it is seen."""
+
+    version: int
+    software: str
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Peer: join a room.
+
+    ``fingerprint``: SHA-256 of the key's SubjectPublicKeyInfo, 64 hexadecimal digits.
+    ``instance``: 32 random hexadecimal digits for each running peer.
+    ``candidates``: the addresses that it knows of itself.
+    ``linked``: the members, by the start of their instance, to which it still has a connection.
+    """
+
+    name: str
+    room: str
+    fingerprint: str
+    instance: str
+    candidates: tuple[Candidate, ...]
+    linked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Peer: introduce me again to that member; sent also in answer to :class:`Requested`."""
+
+    instance: str
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Peer: the answer to :class:`Ping`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Broker: the answer to :class:`Hello`.
+
+    ``observed``: the peer's endpoint as the broker sees it.
+    ``probe_port``: further port that answers likewise; 0: none.
+    ``probe_address``: further address that answers on both ports; empty: none.
+    """
+
+    version: int
+    software: str
+    observed: Endpoint
+    probe_port: int = 0
+    probe_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Broker: the peer is in the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """Broker: here is another member; start towards it ``delay`` seconds after you read this.
+
+    ``attempt`` counts the introductions of this pair, from 1.
+    ``token``: 32 random hexadecimal digits, the same for both, new for each attempt.
+    """
+
+    name: str
+    fingerprint: str
+    instance: str
+    observed: Endpoint
+    candidates: tuple[Candidate, ...]
+    token: str
+    attempt: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """Broker: that member asks to be introduced again; answer with :class:`Request` when ready."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Broker: the member that was requested is not in the room."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Broker: measures the round trip; answer at once."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Broker: what was wrong; the connection is closed after it.  ``code`` is one word."""
+
+    code: str
+    detail: str
+
+
+ToBroker = Hello | Register | Request | Pong
+ToPeer = Welcome | Registered | Introduction | Requested | Absent | Ping | Error
+Message = ToBroker | ToPeer
