@@ -6,7 +6,6 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
 from p2phole.secure.channel import Channel, Claim
-from p2phole.secure.identity import Credentials
 
 MOST_STRANGERS = 64
 """Connections that have not shown a valid preface, at one time."""
@@ -21,9 +20,8 @@ class Acceptor(ServerFactory):
 
     noisy = False
 
-    def __init__(self, clock: IReactorTime, credentials: Credentials) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._credentials = credentials
         self._expected: dict[bytes, Claim] = {}
         self._strangers: dict[Channel, None] = {}
         self._early: dict[bytes, list[Channel]] = {}
@@ -47,7 +45,7 @@ class Acceptor(ServerFactory):
             oldest = next(iter(self._strangers))
             del self._strangers[oldest]
             oldest.drop("slow")
-        channel = Channel(self._clock, self._credentials, find=self._find, over=self._over)
+        channel = Channel(self._clock, find=self._find, over=self._over)
         self._strangers[channel] = None
         return channel
 

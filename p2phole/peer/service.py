@@ -96,7 +96,7 @@ class PeerService(Service):
             self.events = events.open_sink(self._settings.events, time.time)
         self.credentials = credentials or load_or_make(self._settings.key_file)
         self.mine = Identity(self.credentials.fingerprint, instance or secrets.token_hex(16))
-        self.acceptor = Acceptor(self.clock, self.credentials)
+        self.acceptor = Acceptor(self.clock)
         self.port = SharedPort(self._reactor, self._settings.port, self.acceptor)
         self._broker = BrokerLink(
             self._reactor, self._settings.broker, self.port.binding, self, self.random, self._fail

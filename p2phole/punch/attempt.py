@@ -20,6 +20,7 @@ from p2phole.punch.schedule import Redial, SynBudget
 from p2phole.secure.channel import Channel, Claim, SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Pairing
+from p2phole.secure.tls import PinnedTLS
 
 DEADLINE = 5.0
 """Seconds after the agreed start at which the attempt is given up."""
@@ -77,12 +78,19 @@ class Start:
     dials: list[Dial] = field(default_factory=list)
     timer: IDelayedCall | None = None
     race: Race | None = None
+    pinned: PinnedTLS | None = None
 
     @property
     def claim(self) -> Claim:
         """For an acceptor: whose connection it is that comes with this pairing's tag."""
         assert self.race is not None
-        return Claim(self.pairing, self.race)
+        return Claim(self.pairing, self.race, self.tls)
+
+    def tls(self) -> PinnedTLS:
+        """TLS for this attempt's connections, made once."""
+        if self.pinned is None:
+            self.pinned = PinnedTLS(self.credentials, self.pairing.theirs.fingerprint)
+        return self.pinned
 
     def dial_all(self, until: float) -> None:
         """Send the first SYN to every candidate, all in one turn."""
@@ -96,10 +104,12 @@ class Start:
                 Redial(self.random, guarded),
                 self.budget,
                 until,
-                lambda _candidate: Channel(self.clock, self.credentials, self.claim),
+                lambda _candidate: Channel(self.clock, self.claim),
             )
             self.dials.append(dial)
             dial.dial()
+        # The SYNs leave in the next turn; behind them there is a round trip's time for this.
+        self.clock.callLater(0, self.tls)
 
     def kind_of(self, channel: Channel) -> str:
         """The kind of the remote candidate; ``prflx`` (RFC 8445 5.1.1) where nobody had named it."""

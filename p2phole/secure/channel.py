@@ -24,7 +24,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.addresses import Endpoint
-from p2phole.secure.identity import Credentials
 from p2phole.secure.preface import NotAPreface, PrefaceReader, build
 from p2phole.secure.roles import Pairing
 from p2phole.secure.tls import PinnedTLS
@@ -64,10 +63,12 @@ DROP_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whose connection it is: the pair and attempt, and who is to hear of it."""
+    """Whose connection it is: the pair and attempt, who is to hear of it, and its TLS, which may be
+    made while nothing else is to be done."""
 
     pairing: Pairing
     contest: Contest
+    tls: Callable[[], PinnedTLS]
 
 
 @implementer(IHandshakeListener)
@@ -111,7 +112,6 @@ class Channel(Protocol):
     def __init__(
         self,
         clock: IReactorTime,
-        credentials: Credentials,
         claim: Claim | None = None,
         find: Callable[[Channel, bytes], Claim | None] = lambda channel, tag: None,
         over: Callable[[Channel], None] = lambda channel: None,
@@ -119,7 +119,6 @@ class Channel(Protocol):
         self.dialled = claim is not None
         self.link: SecureLink | None = None
         self._clock = clock
-        self._credentials = credentials
         self._claim = claim
         self._find = find
         self._over = over
@@ -207,12 +206,7 @@ class Channel(Protocol):
 
     def _start_tls(self, claim: Claim) -> None:
         link = self.link = SecureLink(self, claim.contest)
-        factory = TLSMemoryBIOFactory(
-            PinnedTLS(self._credentials, claim.pairing.theirs.fingerprint),
-            claim.pairing.leads,
-            _Single(link),
-            self._clock,
-        )
+        factory = TLSMemoryBIOFactory(claim.tls(), claim.pairing.leads, _Single(link), self._clock)
         self._tls = factory.buildProtocol(None)
         self._tls.makeConnection(self.transport)
 

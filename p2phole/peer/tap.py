@@ -1,0 +1,99 @@
+"""``twistd p2ppeer``: its options, and its service."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import platformdirs
+from twisted.application.service import IService
+from twisted.python.usage import UsageError
+
+from p2phole import launch
+from p2phole.coercion import broker_address, port_or_zero
+from p2phole.options import ConfigurableOptions, coerced, file_path
+from p2phole.peer.settings import PeerSettings
+from p2phole.text import MAXIMUM_NAME, check_name, without_harm
+
+
+class Options(ConfigurableOptions):
+    """What a peer can be told; checked, it is in :attr:`settings`."""
+
+    section = "p2ppeer"
+    variables = {"broker": "P2PHOLE_BROKER"}
+    longdesc = (
+        "Joins a room at the broker, makes a direct connection to each other peer there, and sends them each "
+        "line of its standard input. What they send goes to standard output."
+    )
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["broker", None, None, "HOST[:PORT], tcp:HOST:PORT or tls:HOST:PORT (required)"],
+        ["name", None, None, "shown to the others (default: your user name)"],
+        ["room", None, None, "whom to meet (default: lobby)"],
+        ["events", None, None, "append events to this file; - is standard output"],
+        ["port", None, None, "local port of all connections (default: any)"],
+        ["key-file", None, None, "this peer's key (default: in your data folder)"],
+    ]
+    settings: PeerSettings
+
+    def opt_message(self, text: str) -> None:
+        """sent to each peer once connected, repeatable"""
+        self.collect("message", text)
+
+    def settle(self) -> None:
+        broker = self.given("broker")
+        if broker is None:
+            raise UsageError("no broker: give --broker HOST:PORT, or set P2PHOLE_BROKER")
+        self.settings = PeerSettings(
+            broker=coerced(broker, broker_address),
+            name=self.value("name", lambda text: check_name(text, "name"), None) or user_name(),
+            room=self.value("room", lambda text: check_name(text, "room"), "lobby"),
+            messages=tuple(coerced(text, message) for text in self.every("message")),
+            events=self.value("events", lambda text: text if text == "-" else file_path(text), None),
+            port=self.value("port", port_or_zero, 0),
+            key_file=self.value("key-file", lambda text: Path(file_path(text)), None) or default_key_file(),
+        )
+
+
+def message(text: str) -> str:
+    """A text that can be sent."""
+    if not text:
+        raise ValueError("the message is empty: give it some text, or leave the option out")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the message is not valid UTF-8") from None
+    return text
+
+
+def user_name() -> str:
+    """The user's name, as far as it will do as a name; "peer" where there is none."""
+    try:
+        name = without_harm(getpass.getuser())[:MAXIMUM_NAME].strip()
+        return check_name(name, "name")
+    except (KeyError, OSError, ImportError, ValueError):  # no such user, as containers have it
+        return "peer"
+
+
+def default_key_file() -> Path:
+    """In the folder where this system keeps a user's data."""
+    path = platformdirs.user_data_path("p2phole") / "key.pem"
+    if not path.is_absolute():
+        raise UsageError("this user has no home folder to keep a key in: give --key-file")
+    return path
+
+
+def build(settings: PeerSettings, fail: launch.Fail) -> IService:
+    """The peer's service on the reactor of this process."""
+    from twisted.internet import reactor
+
+    from p2phole.peer.service import make_peer
+
+    return make_peer(reactor, settings, fail)
+
+
+def makeService(options: Options) -> IService:
+    """What twistd runs."""
+    from twisted.internet import reactor
+
+    return launch.under_twistd(reactor, lambda fail: build(options.settings, fail))
