@@ -1,16 +1,17 @@
-"""Stays connected to the broker, from the shared port; comes back to it by itself."""
+"""Stays registered with the broker, from the shared port; comes back to it by itself."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,26 +23,15 @@ from p2phole.peer.errors import BrokerDistrusted, BrokerRefused, NoSuchHost, Not
 from p2phole.peer.settings import BrokerAddress
 
 CONNECT_SECONDS = 10.0
-LONGEST_PAUSE = 7.0
-"""Bound in seconds of the growing pause between tries; at most one second of jitter comes on top."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 7.0
+"""Bounds in seconds of the growing pause between tries; at most one second of jitter comes on top."""
 
 _log = Logger()
 
 
-class _Factory(Factory):
-    noisy = False
-
-    def __init__(self, reactor: Any, room: Room) -> None:
-        self._reactor = reactor
-        self._room = room
-
-    def buildProtocol(self, addr: IAddress | None) -> BrokerProtocol:
-        return BrokerProtocol(self._reactor, self._room)
-
-
 class BrokerLink:
-    """The connection to one broker.  ``fail`` hears, before the first registration only, of what will
-    not get better by itself; all else is tried again."""
+    """The registration with one broker.  ``fail`` hears, before the first one only, of what will not get
+    better by itself; all else is tried again."""
 
     def __init__(
         self,
@@ -54,20 +44,20 @@ class BrokerLink:
     ) -> None:
         self._address = address
         self._fail = fail
-        self._ever_registered = False
         endpoint: IStreamClientEndpoint = HostnameEndpoint(
             reactor, address.host, address.port, CONNECT_SECONDS, bindAddress=binding
         )
         if address.tls:
-            endpoint = wrapClientTLS(optionsForClientTLS(address.host), endpoint)
+            endpoint = wrapClientTLS(optionsForClientTLS(address.host), endpoint, reactor)
+        self._registering = _Registering(endpoint, lambda: BrokerProtocol(reactor, room), self._failed, address)
+        factory = Factory.forProtocol(Protocol)
+        factory.noisy = False
         self._service = ClientService(
-            _Watched(endpoint, self._not_connected),
-            _Factory(reactor, room),
-            retryPolicy=backoffPolicy(0.5, LONGEST_PAUSE, jitter=random),
+            self._registering,
+            factory,
+            retryPolicy=backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, jitter=random),
             clock=reactor,
-            prepareConnection=self._prepare,
         )
-        self._current: BrokerProtocol | None = None
 
     def start(self) -> None:
         """Connect."""
@@ -81,63 +71,94 @@ class BrokerLink:
 
     def drop(self) -> None:
         """Close the connection there is, so that another one is made."""
-        if self._current is not None:
-            self._current.abort()
+        self._registering.drop()
 
-    def _prepare(self, protocol: Any) -> Deferred[None]:
-        # A connection counts as one only when the broker has registered us: until then the pause grows.
-        self._current = protocol
-        settled: Deferred[RemoteProtocolError | None] = protocol.settled
-        return settled.addCallback(self._settled)
-
-    def _settled(self, problem: RemoteProtocolError | None) -> None:
-        if problem is None:
-            self._ever_registered = True
-            return
-        where, why = self._address, str(problem).removesuffix(".")
-        error: LocalError
-        if isinstance(problem, BrokerSaidNo):
-            kind = VersionMismatch if problem.code == "version" else BrokerRefused
-            error = kind(broker=where, detail=why)
-        elif isinstance(problem, CertificateRefused):
-            error = BrokerDistrusted(broker=where, why=why)
-        else:
-            error = NotABroker(broker=where, why=why)
-        self._give_up(error)
-        raise problem
-
-    def _not_connected(self, failure: Failure) -> None:
-        where = self._address
+    def _failed(self, failure: Failure) -> None:
+        where, problem = self._address, failure.value
+        why = failure.getErrorMessage().rstrip(".")
         if failure.check(DNSLookupError, ValueError):
             self._give_up(NoSuchHost(host=where.host))
+        elif isinstance(problem, BrokerSaidNo):
+            kind = VersionMismatch if problem.code == "version" else BrokerRefused
+            self._give_up(kind(broker=where, detail=why))
+        elif isinstance(problem, CertificateRefused):
+            self._give_up(BrokerDistrusted(broker=where, why=why))
+        elif isinstance(problem, RemoteProtocolError):
+            self._give_up(NotABroker(broker=where, why=why))
         else:
-            _log.warn(
-                "Cannot reach the broker {where} ({why}), trying again.",
-                where=where,
-                why=failure.getErrorMessage().rstrip("."),
-            )
+            number = getattr(problem, "osError", None)
+            why = os.strerror(number).lower() if isinstance(number, int) else why
+            _log.warn("Cannot reach the broker {where} ({why}), trying again.", where=where, why=why)
 
     def _give_up(self, error: LocalError) -> None:
-        if self._ever_registered:
+        if self._registering.ever:
             _log.warn("{error}  Trying again.", error=error)
         else:
             self._fail(error)
 
 
 @implementer(IStreamClientEndpoint)
-class _Watched:
-    """An endpoint whose failures somebody sees: ClientService keeps them to itself."""
+class _Registering:
+    """An endpoint that is connected when the broker has registered us, so that ClientService's pauses grow
+    until then; and whose failures somebody sees, which ClientService keeps to itself.
 
-    def __init__(self, endpoint: IStreamClientEndpoint, failed: Callable[[Failure], None]) -> None:
+    (ClientService's ``prepareConnection`` would do, but it does not bear a connection that is lost while it
+    is being prepared.)
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        build: Callable[[], BrokerProtocol],
+        failed: Callable[[Failure], None],
+        address: BrokerAddress,
+    ) -> None:
+        self.ever = False
+        self.current: BrokerProtocol | None = None
         self._endpoint = endpoint
+        self._build = build
         self._failed = failed
+        self._address = address
+
+    def __repr__(self) -> str:
+        return f"the broker {self._address}"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See :class:`IStreamClientEndpoint`."""
-        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
-        return connecting.addErrback(self._tell)
+        registering: Deferred[IProtocol] = ensureDeferred(self._register(protocolFactory))
+        return registering.addErrback(self._tell)
+
+    async def _register(self, factory: IProtocolFactory) -> IProtocol:
+        link: Any = await self._endpoint.connect(_Builder(self._build))
+        self.current = link
+        problem = await link.settled
+        if problem is not None:
+            raise problem
+        self.ever = True
+        outer = factory.buildProtocol(link.transport.getPeer())
+        assert outer is not None
+        outer.makeConnection(link.transport)
+        link.lost = outer.connectionLost
+        return outer
 
     def _tell(self, failure: Failure) -> Failure:
-        if not failure.check(CancelledError, ConnectingCancelledError):
+        if failure.check(CancelledError, ConnectingCancelledError):
+            self.drop()
+        else:
             self._failed(failure)
         return failure
+
+    def drop(self) -> None:
+        """Give up what is under way."""
+        if self.current is not None:
+            self.current.abort()
+
+
+class _Builder(Factory):
+    noisy = False
+
+    def __init__(self, build: Callable[[], BrokerProtocol]) -> None:
+        self._build = build
+
+    def buildProtocol(self, addr: IAddress | None) -> BrokerProtocol:
+        return self._build()

@@ -166,6 +166,8 @@ class BrokerProtocol(LineReceiver):
     def __init__(self, clock: IReactorTime, room: Room) -> None:
         self.settled: Deferred[RemoteProtocolError | None] = Deferred()
         """Fires once: with None when registered, else with why not."""
+        self.lost: Callable[[Failure], None] = lambda reason: None
+        """Called when the connection is gone."""
         self._clock = clock
         self._machine = _machine(Core(self, room))
         self._timer: IDelayedCall | None = None
@@ -225,6 +227,7 @@ class BrokerProtocol(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The broker is gone."""
         self._machine.ended(_explained(reason))
+        self.lost(reason)
 
     def send(self, message: ToBroker) -> None:
         """Write one message."""
