@@ -65,8 +65,9 @@ class BrokerLink:
 
     def stop(self) -> Deferred[None]:
         """Disconnect for good."""
-        self.drop()
         stopped: Deferred[None] = self._service.stopService()
+        # That would close with FIN; we close with RST, see BrokerProtocol.give_up.
+        self.drop()
         return stopped
 
     def drop(self) -> None:

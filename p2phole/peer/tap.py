@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,17 +84,22 @@ def default_key_file() -> Path:
     return path
 
 
-def build(settings: PeerSettings, fail: launch.Fail) -> IService:
-    """The peer's service on the reactor of this process."""
-    from twisted.internet import reactor
-
-    from p2phole.peer.service import make_peer
-
-    return make_peer(reactor, settings, fail)
-
-
 def makeService(options: Options) -> IService:
     """What twistd runs."""
     from twisted.internet import reactor
 
-    return launch.under_twistd(reactor, lambda fail: build(options.settings, fail))
+    return launch.under_twistd(reactor, partial(_build, reactor, options.settings))
+
+
+def run(options: Options) -> int:
+    """What ``p2phole peer`` runs, to its exit status."""
+    from twisted.internet import reactor
+
+    return launch.run(reactor, partial(_build, reactor, options.settings))
+
+
+def _build(reactor: Any, settings: PeerSettings, fail: launch.Fail) -> IService:
+    # Imported when it is wanted: --help is quick without.
+    from p2phole.peer.service import make_peer
+
+    return make_peer(reactor, settings, fail)
