@@ -28,6 +28,7 @@ from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure.identity import Credentials, load_or_make
 from p2phole.secure.roles import Identity
+from p2phole.secure.tls import rehearse
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.text import harmless
 from p2phole.wire.messages import (
@@ -108,6 +109,7 @@ class PeerService(Service):
         self._own_addresses = self._interfaces()
         self._console.start(self._reactor)
         self._broker.start()
+        rehearse(self.credentials)
         self._watch.start(WATCH_SECONDS, now=False)
 
     def stopService(self) -> Deferred[None]:
@@ -174,7 +176,8 @@ class PeerService(Service):
         if not self._warned and not is_loopback(link.remote.ip) and not is_private(link.remote.ip):
             self._warned = True
             _log.warn("The room {room} is open: anyone there can read along.", room=self._settings.room)
-        self._learn(observer)
+        # Introductions may have come with the registration: they go before.
+        self.clock.callLater(0, self._learn, observer)
         for encounter in self._encounters.values():
             if encounter.link is None:
                 encounter.meeting.want()

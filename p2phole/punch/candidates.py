@@ -17,6 +17,7 @@ from p2phole.addresses import (
     is_loopback,
     is_private,
     is_undiallable,
+    judged,
 )
 
 MOST_DIALLED = 8
@@ -58,15 +59,15 @@ def forbidden(endpoint: Endpoint, theirs: Endpoint, here: Surroundings, proven: 
     ``theirs``: the other member's endpoint as the broker observed it.  ``proven``: the other side
     has proved to be known (secret, code or pin).
     """
-    ip = endpoint.ip
-    if is_undiallable(ip) or _is_broadcast(ip, here):
+    ip, inside = endpoint.ip, judged(endpoint.ip)
+    if is_undiallable(ip) or _is_broadcast(inside, here):
         return "it is not the address of one machine"
     if is_loopback(ip) and not is_loopback(here.broker):
         return "it is loopback, and the broker was not reached over loopback"
     if endpoint.port < 1024 and endpoint != theirs:
         return "its port is below 1024 and the broker has not seen it itself"
-    if endpoint == here.observed or (
-        endpoint.port == here.port and (is_loopback(ip) or any(own.ip == ip for own in here.interfaces))
+    if here.observed in (endpoint, Endpoint(inside, endpoint.port)) or (
+        endpoint.port == here.port and (is_loopback(ip) or any(own.ip in (ip, inside) for own in here.interfaces))
     ):
         return "it is this peer itself"
     if is_private(ip) and not (proven or theirs.ip == here.observed.ip or _shares_network_with_broker(ip, here)):

@@ -52,7 +52,7 @@ class Dial(ClientFactory):
         self._connector: IConnector | None = None
         self._timer: IDelayedCall | None = None
         self._stopped = False
-        self._left = 0.0
+        self._left = self._patience = 0.0
 
     def dial(self) -> None:
         """Send a SYN as soon as the budget allows."""
@@ -66,9 +66,11 @@ class Dial(ClientFactory):
         elif wait > 0:
             self._later(wait)
         else:
-            self._budget.spend(self.candidate.endpoint.ip, now)
-            self._left = now
-            self._connector = self._dialler.dial(self.candidate.endpoint, self, self._until - now)
+            ip = self.candidate.endpoint.ip
+            seconds = min(self._until - now, self._budget.patience(ip))
+            self._budget.spend(ip, now, seconds)
+            self._left, self._patience = now, seconds
+            self._connector = self._dialler.dial(self.candidate.endpoint, self, seconds)
 
     def stop(self) -> None:
         """Dial no more; a connection that stands is not touched."""
@@ -78,6 +80,7 @@ class Dial(ClientFactory):
             self._timer = None
         connector, self._connector = self._connector, None
         if connector is not None and self.outcome != "connected":
+            self._account()
             connector.stopConnecting()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
@@ -117,7 +120,8 @@ class Dial(ClientFactory):
             self._later(ELSEWHERE)
 
     def _account(self) -> None:
-        self._budget.repeated(self.candidate.endpoint.ip, self._clock.seconds() - self._left)
+        repeats = int(self._clock.seconds() - self._left)
+        self._budget.unused(self.candidate.endpoint.ip, int(self._patience) - repeats)
 
     def _later(self, seconds: float) -> None:
         if self._timer is None:

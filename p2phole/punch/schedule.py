@@ -59,11 +59,15 @@ class SynBudget:
             recent.popleft()
         return 0.0 if len(recent) < PER_SECOND else max(0.0, recent[0] + 1.0 - now)
 
-    def spend(self, ip: IPv4Address | IPv6Address, now: float) -> None:
-        """A SYN leaves now."""
-        self._recent.setdefault(ip, deque()).append(now)
-        self._spent[ip] = self._spent.get(ip, 0) + 1
+    def patience(self, ip: IPv4Address | IPv6Address) -> float:
+        """Seconds that the next SYN may go unanswered: the kernel repeats it about once a second."""
+        return IN_ALL - self._spent.get(ip, 0) - 0.1
 
-    def repeated(self, ip: IPv4Address | IPv6Address, seconds: float) -> None:
-        """A dial was silent for so long: the kernel has repeated its SYN about once a second."""
-        self._spent[ip] = self._spent.get(ip, 0) + int(seconds)
+    def spend(self, ip: IPv4Address | IPv6Address, now: float, seconds: float = 0.0) -> None:
+        """A SYN leaves now, and the kernel repeats it for so long at the most."""
+        self._recent.setdefault(ip, deque()).append(now)
+        self._spent[ip] = self._spent.get(ip, 0) + 1 + int(seconds)
+
+    def unused(self, ip: IPv4Address | IPv6Address, repeats: int) -> None:
+        """So many of the kernel's repeats that were reckoned with did not leave."""
+        self._spent[ip] -= repeats

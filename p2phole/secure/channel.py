@@ -178,7 +178,9 @@ class Channel(Protocol):
         self._stop_timer()
         if self._tls is not None:
             self._tls.connectionLost(reason)
-        self._tell_dropped("closed" if self.link is None or self._secured else "unproven")
+        # A leader is in TLS before it has read a preface: what hung up on that may be anything.
+        under_way = self.link is not None and self._reader is None and not self._secured
+        self._tell_dropped("unproven" if under_way else "closed")
         self._over(self)
 
     # -- from the preface to the proof

@@ -81,7 +81,8 @@ def _decode(line: bytes, kinds: dict[str, type[M]]) -> M:
         try:
             values[name] = reader(content[name])
         except (ValueError, OverflowError) as error:
-            raise BadLine("bad-message", f"{kind}: {name}: {harmless(str(error))}") from None
+            # Cut, so that it fits into an Error, whose texts have 256 characters at the most.
+            raise BadLine("bad-message", f"{kind}: {name}: {harmless(str(error))[:160]}") from None
     return found(**values)
 
 

@@ -1,0 +1,156 @@
+"""A bare puncher: the product's introduction, port and race, without TLS and with any redial policy.
+
+Run by ``connect.py`` on a host of the laboratory.  Prints one JSON line: seconds from the
+introduction to the moment at which this side knows that both hold the same connection.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.protocol import Protocol, ServerFactory
+
+from p2phole.peer.broker_link import BrokerLink
+from p2phole.peer.settings import BrokerAddress
+from p2phole.punch.candidates import Surroundings, gather, to_dial
+from p2phole.punch.dial import Dial
+from p2phole.punch.interfaces import interface_addresses
+from p2phole.punch.schedule import Redial, SynBudget
+from p2phole.punch.shared_port import SharedPort
+from p2phole.secure.preface import SIZE, build
+from p2phole.secure.roles import Identity, Pairing
+from p2phole.wire.messages import Introduction, Register, Welcome
+
+reactor: Any = _reactor
+GIVE_UP = 6.0
+NEVER = 1e6
+
+
+class FixedPause:
+    """A redial policy: the same pause after every refusal."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def pause(self) -> float:
+        """Seconds to wait."""
+        return self._seconds
+
+
+POLICIES: dict[str, Callable[[], Any]] = {
+    "at-once": lambda: Redial(random.random, True),
+    "one": lambda: FixedPause(NEVER),
+    "fixed-200ms": lambda: FixedPause(0.2),
+}
+
+
+class BareChannel(Protocol):
+    """The same bytes as the product's, without the TLS: prefaces, the leader's choice, the confirmation."""
+
+    def __init__(self, peer: BarePeer, dialled: bool) -> None:
+        self.peer = peer
+        self.dialled = dialled
+        self.buffer = b""
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)  # type: ignore[union-attr]
+        if self.dialled:
+            self.say_hello()
+
+    def say_hello(self) -> None:
+        pairing = self.peer.pairing
+        nomination = b"N" if pairing.leads and self.peer.nominate(self) else b""
+        self.transport.write(build(pairing.my_tag) + nomination)  # type: ignore[union-attr]
+
+    def dataReceived(self, data: bytes) -> None:
+        before = len(self.buffer)
+        self.buffer += data
+        if before < SIZE <= len(self.buffer) and not self.dialled:
+            self.say_hello()
+        if len(self.buffer) > SIZE:
+            if not self.peer.pairing.leads:
+                self.transport.write(b"C")  # type: ignore[union-attr]
+            self.peer.done(self)
+
+
+class BarePeer:
+    """See :class:`p2phole.peer.broker_protocol.Room`."""
+
+    def __init__(self, broker: str, name: str, policy: str) -> None:
+        self.name = name
+        self.policy = policy
+        self.mine = Identity(secrets.token_hex(32), secrets.token_hex(16))
+        self.nominee: BareChannel | None = None
+        self.dials: list[Dial] = []
+        factory = ServerFactory()
+        factory.buildProtocol = lambda addr: BareChannel(self, False)  # type: ignore[method-assign,assignment]
+        self.port = SharedPort(reactor, 0, factory)
+        host, _, number = broker.rpartition(":")
+        self.link = BrokerLink(
+            reactor, BrokerAddress(host, int(number)), self.port.binding, self, random.random, self.fail
+        )
+        self.link.start()
+
+    def fail(self, error: Exception) -> None:
+        sys.stderr.write(f"{error}\n")
+        reactor.stop()
+
+    def registration(self, link: Any, welcome: Welcome) -> Register:
+        self.here = Surroundings(interface_addresses(), self.port.port, link.remote.ip, welcome.observed)
+        return Register(self.name, "bare", self.mine.fingerprint, self.mine.instance, gather(self.here))
+
+    def registered(self, link: Any) -> None:
+        self.tell(event="registered")
+
+    def introduced(self, message: Introduction) -> None:
+        self.since = reactor.seconds()
+        theirs = Identity(message.fingerprint, message.instance)
+        self.pairing = Pairing(self.mine, theirs, bytes.fromhex(message.token))
+        reactor.callLater(message.delay, self.dial, message)
+        reactor.callLater(GIVE_UP, self.end, None)
+
+    def dial(self, message: Introduction) -> None:
+        budget, until = SynBudget(), reactor.seconds() + GIVE_UP
+        for candidate in to_dial(message.candidates, message.observed, self.here):
+            redial = POLICIES[self.policy]()
+            dial = Dial(reactor, self.port, candidate, redial, budget, until, lambda _: BareChannel(self, True))
+            self.dials.append(dial)
+            dial.dial()
+
+    def nominate(self, channel: BareChannel) -> bool:
+        if self.nominee is None:
+            self.nominee = channel
+        return self.nominee is channel
+
+    def done(self, channel: BareChannel) -> None:
+        self.end(reactor.seconds() - self.since)
+
+    def end(self, seconds: float | None) -> None:
+        self.tell(event="ended", seconds=seconds)
+        self.end = lambda seconds: None  # type: ignore[method-assign]
+        # The other side may still wait for our confirmation.
+        reactor.callLater(0.5, reactor.stop)
+
+    def requested(self, message: Any) -> None:
+        pass
+
+    def absent(self, message: Any) -> None:
+        pass
+
+    def unregistered(self, link: Any, reason: str) -> None:
+        pass
+
+    def tell(self, **keys: object) -> None:
+        sys.stdout.write(json.dumps(keys) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    BarePeer(*sys.argv[1:4])
+    reactor.run()

@@ -1,0 +1,118 @@
+"""Sites: what is behind one uplink of the core, and how it is built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tests.natlab.namespace import Host, Keeper, LaboratoryError, Namespace
+
+UPLINK = "uplink"
+"""The device towards the core, in each namespace that has one."""
+
+
+class Profile(Protocol):
+    """How a site is connected: the one thing to write for a new kind of router, firewall or carrier.
+
+    A profile holds settings only; what it builds it keeps in the site (``router``, ``hosts``).
+    """
+
+    def add_host(self, site: Site, name: str) -> Host:
+        """Build a host. For the first one of a site: also all that is between it and the core."""
+
+    def reboot(self, site: Site) -> None:
+        """Make its router forget everything. The core has cut the link meanwhile."""
+
+
+@dataclass(eq=False)
+class Site:
+    """One place on the internet.
+
+    ``number``: its own one, for private networks; ``ipv4``, ``ipv6``: its public addresses; ``router``: what
+    translates or filters for it, None where its host is on the core itself.
+    """
+
+    name: str
+    number: int
+    profile: Profile
+    keeper: Keeper
+    one_way: float
+    ipv4: Sequence[str]
+    ipv6: Sequence[str]
+    router: Namespace | None = None
+    hosts: list[Host] = field(default_factory=list)
+
+    def host(self, name: str) -> Host:
+        """Add one more host to its network."""
+        return self.profile.add_host(self, name)
+
+    # -- for profiles
+
+    def new_host(self, name: str, addresses: list[str]) -> Host:
+        """A namespace for a host; not connected to anything yet."""
+        host = Host(self.keeper, name, *self._new_namespace(), self, addresses)
+        self.hosts.append(host)
+        return host
+
+    def new_router(self, name: str) -> Namespace:
+        """A namespace for a router; not connected to anything yet."""
+        self.router = Namespace(self.keeper, name, *self._new_namespace())
+        return self.router
+
+    def _new_namespace(self) -> tuple[int, int]:
+        reply, _ = self.keeper.ask("build", namespace=None, tun=None, sysctl={}, ip=[], nft="")
+        return reply["namespace"], reply["inode"]
+
+    def connect(
+        self,
+        namespace: Namespace,
+        addresses: Sequence[str],
+        ip: Sequence[str] = (),
+        nft: str = "",
+        sysctl: Mapping[str, str] | None = None,
+    ) -> None:
+        """Give a namespace the uplink to the core with these public addresses, and further settings."""
+        lines = [
+            "link set lo up",
+            # No link-local address: nothing would answer it, and captures stay free of its noise.
+            f"link set {UPLINK} up addrgenmode none",
+            *(f"address add {address}/{_bits(address)} dev {UPLINK}" for address in addresses),
+            *(f"route add {everything} dev {UPLINK}" for everything in _defaults(addresses)),
+            *ip,
+        ]
+        descriptor = namespace.configure(lines, nft, sysctl, tun=UPLINK)
+        assert descriptor is not None
+        try:
+            routes = list(addresses)
+            self.keeper.core.ask("attach", [descriptor], site=self.name, routes=routes, one_way=self.one_way)
+        finally:
+            os.close(descriptor)
+
+
+def _bits(address: str) -> int:
+    return 128 if ":" in address else 32
+
+
+def _defaults(addresses: Sequence[str]) -> set[str]:
+    return {"::/0" if ":" in address else "0.0.0.0/0" for address in addresses}
+
+
+@dataclass(frozen=True)
+class Open:
+    """A host right on the core, with public addresses. ``ipv6``: IPv6 beside IPv4."""
+
+    ipv6: bool = False
+
+    def add_host(self, site: Site, name: str) -> Host:
+        """The site's only host."""
+        if site.hosts:
+            raise LaboratoryError(f"{site.name} is open: it has one host")
+        host = site.new_host(name, [*site.ipv4, *(site.ipv6 if self.ipv6 else ())])
+        site.connect(host, host.addresses)
+        return host
+
+    def reboot(self, site: Site) -> None:
+        """There is none."""
+        raise LaboratoryError(f"{site.name} is open: it has no router")
