@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from typing import Any
 
 from cryptography import x509
@@ -14,6 +15,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.internet.task import Clock
+from twisted.internet.tcp import makeBinding
 from twisted.protocols.basic import LineReceiver
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
@@ -156,3 +158,24 @@ class TlsTests(TwistedCase):
         client.only.transport.loseConnection()
         self.network.run_until(lambda: client.only.lost and server.only.lost, 10)
         self.assertIsInstance(server.only.lost.value, error.ConnectionDone)
+
+    def test_ten_peers(self) -> None:
+        """Each pair meets in a simultaneous open through two NATs from one port each, and shakes hands."""
+        inbound, outbound = make_certificate().options(), ssl.CertificateOptions()
+        ports = makeBinding("", 4000, reuseAddress=True, reusePort=True)
+        peers = [
+            self.network.host(f"peer{number}", behind=Nat(f"203.0.114.{number}"), address="192.168.1.2")
+            for number in range(10)
+        ]
+        factory = Factory()
+        for first, second in itertools.combinations(range(10), 2):
+            for here, there, is_client in ((first, second, True), (second, first, False)):
+                options = outbound if is_client else inbound
+                wrapped = TLSMemoryBIOFactory(options, is_client, factory, clock=peers[here])
+                peers[here].connectTCP(f"203.0.114.{there}", 4000, wrapped, bindAddress=ports)
+        self.network.advance(0.1)
+        self.assertEqual(len(factory.made), 90)
+        for protocol in factory.made:
+            protocol.transport.write(b"hello")
+        self.network.advance(1)
+        self.assertEqual({each.received for each in factory.made}, {b"hello"})

@@ -111,7 +111,7 @@ class LanTests(SynchronousTestCase):
         world = World()
         home = Nat("203.0.113.1", stray="reset")
         decoy = world.net.host("decoy", address="192.168.7.3", behind=home)
-        alice = world.peer(world.net.host("alice", address="192.168.7.2", behind=home))
+        world.peer(world.net.host("alice", address="192.168.7.2", behind=home))
         bob = world.peer(world.net.host("bob", address="192.168.7.3", behind=Nat("203.0.113.2", stray="reset")))
         world.connected()
         self.assertEqual(world.net.payload_seen_at(decoy), b"")
@@ -131,7 +131,9 @@ class LanTests(SynchronousTestCase):
         peers = []
         for number, stray in ((1, "silent"), (2, "reset")):
             host = world.net.host(
-                f"host{number}", addresses=[f"2001:db8:{number}::2"], behind=Firewall(stray=stray, name=f"f{number}")
+                f"host{number}",
+                addresses=[f"2001:db8:{number}::2"],
+                behind=Firewall(stray=stray, name=f"f{number}"),
             )
             peers.append(world.peer(host, broker=BrokerAddress("2001:db8::1", 9000)))
         world.connected()

@@ -209,7 +209,7 @@ class FailureTests(SynchronousTestCase):
     def test_the_second_start_learns_the_mapping_anew(self):
         """A probe before each further start."""
         symmetric = {"mapping": "address-and-port-dependent", "allocation": "random"}
-        world, alice, bob = pair(symmetric, symmetric)
+        world, alice, _bob = pair(symmetric, symmetric)
         world.until(lambda: alice.all(events.Failed), 30)
         probes = [
             packet
