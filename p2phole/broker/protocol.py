@@ -31,6 +31,11 @@ UNREGISTERED_SECONDS = 30.0
 """Time for a connection to register."""
 LINGER_SECONDS = 2.0
 """Time for a refused peer to read why."""
+STALLED_SECONDS = 10.0
+"""Time for which more than 64 KiB may wait to be read: a newcomer to a large room gets more than that at
+once, but whoever is slower can't be introduced in time and holds our memory."""
+MOST_WAITING = 4 * 1024 * 1024
+"""Bytes that may be added to what waits in that time."""
 
 _log = Logger()
 
@@ -45,6 +50,8 @@ class BrokerProtocol(LineReceiver):
     def __init__(self, broker: Broker, observed: Endpoint) -> None:
         self._broker = broker
         self._timer: IDelayedCall | None = None
+        self._stalled: IDelayedCall | None = None
+        self._waiting = 0
         self._closing = False
         self._machine = session(
             Peer(self, observed, broker.introductions, broker.announcement, broker.clock.seconds)
@@ -94,6 +101,7 @@ class BrokerProtocol(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The peer is gone."""
         self._stop_timer()
+        self.resumeProducing()
         self._closing = True
         self._machine.lost()
 
@@ -113,7 +121,12 @@ class BrokerProtocol(LineReceiver):
         if not self._closing:
             if isinstance(message, Error):
                 _log.info("A connection is closed: {detail}.", detail=message.detail)
-            cast(ITCPTransport, self.transport).write(encode(message) + self.delimiter)
+            line = encode(message) + self.delimiter
+            if self._stalled is not None:
+                self._waiting += len(line)
+                if self._waiting > MOST_WAITING:
+                    self._cut_off()
+            cast(ITCPTransport, self.transport).write(line)
 
     def close(self) -> None:
         """Close once the peer has read what was written, or will not."""
@@ -127,15 +140,23 @@ class BrokerProtocol(LineReceiver):
     # -- as a producer of lines
 
     def pauseProducing(self) -> None:
-        """64 KiB wait to be read: whoever is that slow can't be introduced in time, and holds our memory."""
-        self._closing = True
-        cast(ITCPTransport, self.transport).abortConnection()
+        """More waits to be read than the transport likes."""
+        if self._stalled is None and not self._closing:
+            self._waiting = 0
+            self._stalled = self._broker.clock.callLater(STALLED_SECONDS, self._cut_off)
 
     def resumeProducing(self) -> None:
-        """See :class:`IPushProducer`."""
+        """All of it has left."""
+        stalled, self._stalled = self._stalled, None
+        if stalled is not None and stalled.active():
+            stalled.cancel()
 
     def stopProducing(self) -> None:
         """See :class:`IPushProducer`."""
+
+    def _cut_off(self) -> None:
+        self._closing = True
+        cast(ITCPTransport, self.transport).abortConnection()
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from p2phole.broker.introduction import Introductions
 from p2phole.broker.protocol import Broker
 from p2phole.broker.session import Announcement
 from p2phole.broker.settings import BrokerSettings
+from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import EndpointUnusable, LocalError, PortTaken
 from p2phole.punch.shared_port import BACKLOG
 
@@ -38,6 +39,7 @@ class BrokerService(Service):
 
     def privilegedStartService(self) -> None:
         """Listen.  Raises :class:`LocalError` for what is known at once, and most is."""
+        raise_descriptor_limit()
         if self._settings.listen:
             for text in self._settings.listen:
                 self._listen(text)

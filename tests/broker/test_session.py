@@ -1,0 +1,227 @@
+"""One peer's connection to the broker, as a machine."""
+
+from automat import NoTransition
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2phole.addresses import Candidate, Endpoint
+from p2phole.broker.directory import MemoryDirectory
+from p2phole.broker.introduction import Introductions
+from p2phole.broker.session import SAMPLES, STALE, Announcement, Peer, Session, check, session
+from p2phole.wire.codec import BadLine
+from p2phole.wire.messages import (
+    Error,
+    Hello,
+    Introduction,
+    Ping,
+    Pong,
+    Register,
+    Registered,
+    Request,
+    Requested,
+    ToPeer,
+    Welcome,
+)
+
+OBSERVED = Endpoint.parse("192.0.2.1:4000")
+HELLO = Hello(1, "test")
+GARBAGE = BadLine("bad-json", "no JSON")
+
+
+def register(number: int = 1, **other: object) -> Register:
+    values = {
+        "name": f"name {number}",
+        "room": "lobby",
+        "fingerprint": f"{number:064x}",
+        "instance": f"{number:08x}" * 4,
+        "candidates": (),
+    }
+    return Register(**{**values, **other})  # type: ignore[arg-type]
+
+
+class Sent:
+    """A line that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.messages: list[ToPeer] = []
+        self.closed = 0
+
+    def send(self, message: ToPeer) -> None:
+        self.messages.append(message)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class SessionTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.introductions = Introductions(MemoryDirectory(), lambda: b"t" * 16)
+
+    def connect(self) -> tuple[Session, Sent, Peer]:
+        line = Sent()
+        peer = Peer(line, OBSERVED, self.introductions, Announcement(9001, "192.0.2.9"), self.clock.seconds)
+        return session(peer), line, peer
+
+    def member(self, number: int, round_trip: float = 0.0) -> tuple[Session, Sent, Peer]:
+        machine, line, peer = self.connect()
+        machine.hello(HELLO)
+        self.clock.advance(round_trip)
+        machine.register(register(number))
+        return machine, line, peer
+
+    def test_welcome(self) -> None:
+        machine, line, _ = self.connect()
+        self.assertEqual(line.messages, [])
+        machine.hello(HELLO)
+        [welcome] = line.messages
+        assert isinstance(welcome, Welcome)
+        self.assertEqual((welcome.version, welcome.observed), (1, OBSERVED))
+        self.assertEqual((welcome.probe_port, welcome.probe_address), (9001, "192.0.2.9"))
+
+    def test_registration_comes_before_introductions(self) -> None:
+        self.member(1)
+        _, line, _ = self.member(2)
+        self.assertEqual([type(message) for message in line.messages], [Welcome, Registered, Ping, Introduction])
+
+    def test_round_trip_is_from_the_welcome_to_the_registration(self) -> None:
+        _, _, peer = self.member(1, 0.125)
+        self.assertEqual(peer.round_trip, 0.125)
+
+    def test_the_shortest_round_trip_counts(self) -> None:
+        machine, line, peer = self.member(1, 0.5)
+        ping = line.messages[-1]
+        assert isinstance(ping, Ping)
+        self.clock.advance(0.05)
+        machine.pong(Pong(ping.number))
+        self.assertAlmostEqual(peer.round_trip, 0.05)
+
+    def test_old_round_trips_are_forgotten(self) -> None:
+        machine, line, peer = self.member(1, 0.01)
+        for _ in range(SAMPLES):
+            peer.ping()
+            ping = line.messages[-1]
+            assert isinstance(ping, Ping)
+            self.clock.advance(0.3)
+            machine.pong(Pong(ping.number))
+        self.assertAlmostEqual(peer.round_trip, 0.3)
+
+    def test_only_the_answer_to_the_last_question_counts_and_once(self) -> None:
+        machine, line, peer = self.member(1, 0.5)
+        ping = line.messages[-1]
+        assert isinstance(ping, Ping)
+        for number in (ping.number - 1, ping.number + 1, 2**31 - 1):
+            machine.pong(Pong(number))
+        self.assertEqual(peer.round_trip, 0.5)
+        self.clock.advance(0.2)
+        machine.pong(Pong(ping.number))
+        self.assertAlmostEqual(peer.round_trip, 0.2)
+        # Were it counted again, or the number guessed, it would bring down the next one.
+        peer.ping()
+        machine.pong(Pong(ping.number))
+        self.assertAlmostEqual(peer.round_trip, 0.2)
+
+    def test_a_stale_round_trip_is_measured_anew_behind_an_introduction(self) -> None:
+        _, line, _ = self.member(1)
+        line.messages.clear()
+        self.clock.advance(STALE + 1)
+        self.member(2)
+        self.member(3)
+        self.assertEqual([type(message) for message in line.messages], [Introduction, Ping, Introduction])
+
+    def test_request_brings_the_candidates_up_to_date(self) -> None:
+        first, _, _ = self.member(1)
+        second, line, _ = self.member(2)
+        candidate = Candidate("host", Endpoint.parse("10.0.0.1:4000"))
+        first.request(Request(f"{2:08x}" * 4, (candidate,)))
+        self.assertEqual(line.messages[-1], Requested(f"{1:08x}" * 4))
+        second.request(Request(f"{1:08x}" * 4, ()))
+        introduction = line.messages[-1]
+        assert isinstance(introduction, Introduction)
+        self.assertEqual(introduction.candidates, (candidate,))
+
+    def test_the_same_member_again(self) -> None:
+        _, old, _ = self.member(1)
+        _, new, _ = self.member(1)
+        error = old.messages[-1]
+        assert isinstance(error, Error)
+        self.assertEqual((error.code, old.closed, new.closed), ("replaced", 1, 0))
+
+    def test_who_is_lost_is_introduced_to_nobody(self) -> None:
+        machine, line, _ = self.member(1)
+        machine.lost()
+        _, other, _ = self.member(2)
+        self.assertEqual(type(other.messages[-1]), Ping)
+
+    def test_garbage(self) -> None:
+        for stage in range(3):
+            machine, line, _ = self.connect() if stage < 2 else self.member(1)
+            if stage == 1:
+                machine.hello(HELLO)
+            machine.garbage(GARBAGE)
+            self.assertEqual((line.messages[-1], line.closed), (Error("bad-json", "no JSON"), 1))
+            machine.lost()
+        _, line, _ = self.member(2)
+        self.assertEqual(type(line.messages[-1]), Ping)
+
+    def test_out_of_turn(self) -> None:
+        machine, _, _ = self.connect()
+        self.assertRaises(NoTransition, machine.register, register())
+        self.assertRaises(NoTransition, machine.request, Request("0" * 32, ()))
+        self.assertRaises(NoTransition, machine.pong, Pong(0))
+        machine.hello(HELLO)
+        self.assertRaises(NoTransition, machine.hello, HELLO)
+        self.assertRaises(NoTransition, machine.pong, Pong(0))
+        machine.register(register())
+        self.assertRaises(NoTransition, machine.hello, HELLO)
+        self.assertRaises(NoTransition, machine.register, register())
+
+    INPUTS = st.sampled_from(["hello", "register", "request", "pong", "garbage", "lost"])
+
+    @given(st.lists(st.tuples(st.integers(0, 2), INPUTS), max_size=30))
+    @settings(deadline=None, max_examples=150)
+    def test_any_order(self, steps: list[tuple[int, str]]) -> None:
+        self.setUp()
+        connections = [self.connect() for _ in range(3)]
+        arguments = {
+            "hello": (HELLO,),
+            "request": (Request(f"{2:08x}" * 4, ()),),
+            "pong": (Pong(1),),
+            "garbage": (GARBAGE,),
+        }
+        for number, name in steps:
+            machine, line, _ = connections[number]
+            # Two of the three are the same member, so that one replaces the other.
+            given_ = (register(number % 2),) if name == "register" else arguments.get(name, ())
+            over = line.closed
+            try:
+                getattr(machine, name)(*given_)
+            except NoTransition:
+                pass
+            self.assertLessEqual(line.closed, 1)
+            if over:
+                self.assertEqual(type(line.messages[-1]), Error)
+        for machine, line, _ in connections:
+            machine.lost()
+            said = len(line.messages)
+            self.member(7)
+            self.assertEqual(len(line.messages), said)
+
+
+class CheckTests(SynchronousTestCase):
+    def test_version_says_which_side_to_update(self) -> None:
+        check(Hello(1, ""))
+        for version, side in ((0, "update the peer"), (2, "update the broker")):
+            problem = self.assertRaises(BadLine, check, Hello(version, ""))
+            self.assertEqual(problem.code, "version")
+            self.assertIn(side, problem.detail)
+
+    def test_names(self) -> None:
+        check(register(name="J\u00f6rg", room="x" * 64))
+        for bad in ("", "x" * 65, "a\x1b[2J", "a\u202eb", "\u200b", "  "):
+            for field in ("name", "room"):
+                problem = self.assertRaises(BadLine, check, register(**{field: bad}))
+                self.assertEqual(problem.code, "bad-name")
+                self.assertIn(field, problem.detail)

@@ -1,0 +1,32 @@
+"""A room that is larger than what fits into one buffer."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2phole import events
+from p2phole.wire.codec import encode
+from p2phole.wire.messages import Hello, Register
+from tests.support.recorder import Factory
+from tests.system.world import BROKER, World
+
+
+class LargeRoomTests(SynchronousTestCase):
+    """Members that only sit there; a real peer joins them."""
+
+    def test_newcomer_to_three_hundred(self):
+        world = World(history=1000)
+        crowd = world.site("crowd")
+        factories = [Factory() for _ in range(300)]
+        for factory in factories:
+            crowd.connectTCP(BROKER, 9000, factory)
+        world.until(lambda: all(factory.made for factory in factories))
+        for number, factory in enumerate(factories):
+            register = Register("one of many", "lobby", "0" * 64, f"{number:04x}".ljust(32, "a"), ())
+            factory.only.transport.write(b"".join(encode(m) + b"\n" for m in (Hello(1, "test"), register)))
+        world.until(lambda: all(b'"registered"' in factory.only.received for factory in factories))
+        newcomer = world.peer(world.site("newcomer"))
+        world.until(lambda: len(newcomer.all(events.Introduced)) == 300)
+        self.assertEqual(newcomer.all(events.BrokerLost), [])
+        world.net.advance(30)
+        self.assertEqual(newcomer.all(events.BrokerLost), [])
