@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import (
     FileLogObserver,
@@ -57,10 +58,27 @@ def tell(text: str) -> None:
         pass
 
 
+def open_standard_streams() -> None:
+    """See to it that descriptors 0 to 2 are open, on nothing where they were closed.
+
+    Else the next socket has such a number, and what is meant for a terminal goes into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 (open to the end)
+
+
 def explained(problem: BaseException) -> str:
     """What to tell a user of an exception."""
     if isinstance(problem, P2pholeError):
         return str(problem)
+    if isinstance(problem, OSError) and problem.strerror:
+        return f"This machine is in the way: {problem}"
     return f"a defect in p2phole, please report it: {type(problem).__name__}: {problem}"
 
 
@@ -68,10 +86,12 @@ def explained(problem: BaseException) -> str:
 
 
 def one_line(event: LogEvent) -> str:
-    """A log event as one line: no traceback, and nothing in it that a terminal would obey."""
+    """A log event as one line, or none: no traceback, and nothing in it that a terminal would obey."""
     text = eventAsText(event, includeTraceback=False, includeTimestamp=False, includeSystem=False)
     failure: Failure | None = event.get("log_failure")
     if failure is not None and failure.value is not None:
+        if failure.check(ReactorNotRunning):
+            return ""  # a second signal while the reactor stops for the first
         # Events of twisted.python.log come with the traceback in their text.
         text = f"{text.partition('Traceback (most recent call last)')[0].strip()} {explained(failure.value)}"
     moment = time.strftime("%H:%M:%S", time.localtime(event.get("log_time")))
@@ -135,8 +155,13 @@ class Bounded(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         stopped: Deferred[None] = maybeDeferred(self._inner.stopService)
         stopped.addTimeout(STOP_SECONDS, self._reactor)
-        stopped.addErrback(lambda failure: _log.warn("did not stop in order: {why}", why=failure.value))
+        stopped.addErrback(self._not_in_order)
         return stopped
+
+    def _not_in_order(self, failure: Failure) -> None:
+        late = failure.check(DeferredTimeout)
+        why = f"not done after {STOP_SECONDS:g} s" if late else explained(failure.value)  # type: ignore[arg-type]
+        _log.warn("The service did not stop in order: {why}", why=why)
 
 
 def run(reactor: Any, build: Build) -> int:
@@ -163,6 +188,7 @@ def prepare(parent: usage.Options | None) -> None:
     if parent is None or "nodaemon" not in parent:
         return
     sys.excepthook = _last_words
+    open_standard_streams()
     if not (parent["nodaemon"] or parent["debug"]):
         return
     if not (parent["logfile"] or parent["logger"] or parent.get("syslog")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -52,17 +53,22 @@ class Options(ConfigurableOptions):
         )
 
 
-def build(settings: BrokerSettings, fail: launch.Fail) -> IService:
-    """The broker's service on the reactor of this process."""
-    from twisted.internet import reactor
-
-    from p2phole.broker.service import make_broker
-
-    return make_broker(reactor, settings, fail)
-
-
 def makeService(options: Options) -> IService:
     """What twistd runs."""
     from twisted.internet import reactor
 
-    return launch.under_twistd(reactor, lambda fail: build(options.settings, fail))
+    return launch.under_twistd(reactor, partial(_build, reactor, options.settings))
+
+
+def run(options: Options) -> int:
+    """What ``p2phole broker`` runs, to its exit status."""
+    from twisted.internet import reactor
+
+    return launch.run(reactor, partial(_build, reactor, options.settings))
+
+
+def _build(reactor: Any, settings: BrokerSettings, fail: launch.Fail) -> IService:
+    # Imported when it is wanted: --help is quick without.
+    from p2phole.broker.service import make_broker
+
+    return make_broker(reactor, settings, fail)

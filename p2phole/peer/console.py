@@ -40,26 +40,28 @@ class LineSplitter:
             self._odd(f"a line of more than {self._most} bytes is sent in pieces")
             piece = _cut(self._buffer, self._most)
             self._buffer = self._buffer[len(piece) :]
-            pieces.append(self._decoded(piece))
+            pieces += self._pieces(piece)
         return pieces
 
     def _pieces(self, line: bytes) -> list[str]:
+        line = self._valid(line)
         if len(line) > self._most:
             self._odd(f"a line of more than {self._most} bytes is sent in pieces")
         pieces = []
         while line:
             piece = _cut(line, self._most)
             line = line[len(piece) :]
-            pieces.append(self._decoded(piece))
+            pieces.append(piece.decode("utf-8"))
         return pieces or [""]
 
-    def _decoded(self, data: bytes) -> str:
+    def _valid(self, data: bytes) -> bytes:
         try:
-            return data.decode("utf-8")
+            data.decode("utf-8")
         except UnicodeDecodeError:
             self._odd("what is not UTF-8 on standard input is sent with \N{REPLACEMENT CHARACTER} in its place")
-            # The replacement is longer than what it replaces: never more than three bytes for one.
-            return data.decode("utf-8", "replace")
+            # Before it is cut: the replacement is up to three times as long as what it replaces.
+            return data.decode("utf-8", "replace").encode("utf-8")
+        return data
 
 
 def _cut(data: bytes, most: int) -> bytes:

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from p2phole import __version__
-from p2phole.session.frames import VERSION, BadFrame, Frame, FrameReader, Kind
+from p2phole.session.frames import HEADER, MOST_PAYLOAD, VERSION, BadFrame, Frame, FrameReader, Kind
 
 TICK = 10.0
 """Seconds between looks at how quiet the link is."""
@@ -71,6 +71,8 @@ class Session:
         self._unconsumed: deque[int] = deque()
         """Sizes of the messages that were received and not consumed."""
         self._unconsumed_bytes = 0
+        self._stale = 0
+        """Messages of a session that is over, which the user has still to consume."""
         self._consumed = 0
         self._told = 0
         """What we have acknowledged."""
@@ -87,9 +89,11 @@ class Session:
         return self._pending_bytes >= MOST_PENDING
 
     def send(self, payload: bytes) -> None:
-        """Queue a message (at most 65,520 bytes); it leaves at once if there is a link."""
+        """Queue a message; it leaves at once if there is a link.  Raises :class:`ValueError` over 65,520 bytes."""
+        if len(payload) > MOST_PAYLOAD:
+            raise ValueError(f"a message of {len(payload)} bytes")
         self._pending.append(payload)
-        self._pending_bytes += len(payload)
+        self._pending_bytes += _size(payload)
         if self._greeted:
             self._put(Frame(Kind.DATA, self._acknowledged + len(self._pending), payload))
 
@@ -100,7 +104,12 @@ class Session:
         self._reader = FrameReader()
         self._heard = self._clock.seconds()
         self._keep_alive.start(TICK, now=False)
-        greeting = {"version": VERSION, "software": f"p2phole {__version__}", "session": self._ident}
+        greeting = {
+            "version": VERSION,
+            "software": f"p2phole {__version__}",
+            "session": self._ident,
+            "counted": self._theirs,  # whose messages the frame's number counts
+        }
         self._put(Frame(Kind.HELLO, self._consumed, json.dumps(greeting).encode()))
         self._told = self._consumed
 
@@ -127,6 +136,8 @@ class Session:
         self._receiving = True
         try:
             for frame in self._reader.feed(data):
+                if self._write is None:
+                    break  # the user has let go of the link, for a goodbye maybe
                 if frame.kind is Kind.HELLO:
                     self._greet(frame)
                 elif not self._greeted:
@@ -140,7 +151,9 @@ class Session:
     def consumed(self) -> None:
         """The user is done with the oldest message that it had not consumed: only now it counts as
         delivered, so that a user that can't keep up holds back the other side."""
-        if self._unconsumed:
+        if self._stale:
+            self._stale -= 1
+        elif self._unconsumed:
             self._unconsumed_bytes -= self._unconsumed.popleft()
             self._consumed += 1
             self._acknowledge()
@@ -155,8 +168,8 @@ class Session:
         if frame.kind is Kind.DATA:
             if frame.number == self._received + 1:
                 self._received = frame.number
-                self._unconsumed.append(len(frame.payload))
-                self._unconsumed_bytes += len(frame.payload)
+                self._unconsumed.append(_size(frame.payload))
+                self._unconsumed_bytes += _size(frame.payload)
                 if self._unconsumed_bytes > MOST_UNCONSUMED:
                     raise BadFrame(why="it sent more than is held for it")
                 self._user.received(frame.payload)
@@ -174,30 +187,37 @@ class Session:
             raise BadFrame(why="it greeted twice")
         try:
             greeting = json.loads(frame.payload)
-            version, theirs = greeting["version"], greeting["session"]
+            version, theirs, counted = greeting["version"], greeting["session"], greeting.get("counted")
         except (ValueError, KeyError, TypeError, RecursionError):
             raise BadFrame(why="its greeting makes no sense") from None
         if version != VERSION:
             newer = isinstance(version, int) and version > VERSION
             raise BadFrame(why=f"it speaks another version: update {'this' if newer else 'the other'} side")
+        if not isinstance(theirs, str):
+            raise BadFrame(why="its greeting makes no sense")
         if theirs != self._theirs:
             self._forgotten_by_them()
             self._theirs = theirs
         self._greeted = True
-        self._release(frame.number)
+        # Whoever remembers a session that we have forgotten counts what is nothing of this one.
+        self._release(frame.number if counted == self._ident else 0)
         for index, payload in enumerate(self._pending):
             self._put(Frame(Kind.DATA, self._acknowledged + 1 + index, payload))
 
     def _forgotten_by_them(self) -> None:
         if self._theirs is None:
             return
-        lost, self._pending = len(self._pending), deque()
+        was_full, lost = self.full, len(self._pending)
+        self._pending.clear()
         self._pending_bytes = 0
         self._acknowledged = self._received = self._consumed = self._told = 0
+        self._stale += len(self._unconsumed)
         self._unconsumed.clear()
         self._unconsumed_bytes = 0
         if lost:
             self._user.undelivered(lost)
+        if was_full:
+            self._user.drained()
 
     def _release(self, number: int) -> None:
         if not self._acknowledged <= number <= self._acknowledged + len(self._pending):
@@ -205,7 +225,7 @@ class Session:
         was_full = self.full
         while self._acknowledged < number:
             payload = self._pending.popleft()
-            self._pending_bytes -= len(payload)
+            self._pending_bytes -= _size(payload)
             self._acknowledged += 1
             self._user.acknowledged(payload)
         if was_full and not self.full:
@@ -217,3 +237,8 @@ class Session:
             self._user.died(f"nothing came from the other side for {int(quiet)} s")
         elif quiet >= QUIET - TICK / 2:
             self._put(Frame(Kind.PING))
+
+
+def _size(payload: bytes) -> int:
+    """What a message counts for: an empty one takes room as well."""
+    return HEADER.size + len(payload)

@@ -85,8 +85,9 @@ def echo_request(identifier: int) -> bytes:
     return struct.pack("!BBHHH", 8, 0, checksum(bare), identifier, 1)
 
 
-def unreachable(packet: bytes, router: bytes) -> bytes | None:
-    """The ICMP answer "no route to host" to a packet, from the packed address ``router`` of its family.
+def unreachable(packet: bytes, router: bytes, code: int = 1) -> bytes | None:
+    """The ICMP answer to a packet from the packed address ``router`` of its family: "no route to host", or for
+    IPv4 unreachable with another ``code``.
 
     None where none may be sent (RFC 1122 3.2.2: not about ICMP errors, broadcasts or multicast).
     """
@@ -97,7 +98,7 @@ def unreachable(packet: bytes, router: bytes) -> bytes | None:
         if packet[9] == _ICMP:
             return None
         quoted = packet[: (packet[0] & 0x0F) * 4 + 8]
-        body = struct.pack("!BBHI", 3, 1, 0, 0) + quoted
+        body = struct.pack("!BBHI", 3, code, 0, 0) + quoted
         body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
         header = (
             struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, _ICMP, 0) + router + source(packet)

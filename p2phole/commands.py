@@ -1,0 +1,74 @@
+"""The commands of ``p2phole``: the two services by the same code as under twistd, and the demonstration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.python import usage
+
+from p2phole.options import PlainOptions
+
+
+class DemoOptions(PlainOptions):
+    """The demonstration has nothing to choose."""
+
+    longdesc = "A broker and two peers on this machine, talking directly; says what it saw, and 0 if all is well."
+
+
+class Options(PlainOptions):
+    """The commands."""
+
+    longdesc = "A direct TCP connection between two machines behind NATs, introduced by a small broker."
+
+    @property
+    def synopsis(self) -> str:
+        """The first line of ``--help``; a command's own line starts with it."""
+        return "Usage: p2phole" if self.subCommand else "Usage: p2phole COMMAND [options]"
+
+    @property
+    def subCommands(self) -> Iterator[tuple[str, None, Any, str]]:
+        """As :class:`usage.Options` reads it; a command is imported when it is wanted."""
+        yield "broker", None, _broker_options, "introduce peers to each other"
+        yield "peer", None, _peer_options, "meet the peers of a room and talk to them directly"
+        yield "demo", None, DemoOptions, "show all of it on this machine"
+
+    def postOptions(self) -> None:
+        if self.subCommand is None:
+            raise usage.UsageError("which command?")
+
+
+def broker(options: Any) -> int:
+    """``p2phole broker``."""
+    from p2phole.broker.tap import run
+
+    return run(options)
+
+
+def peer(options: Any) -> int:
+    """``p2phole peer``."""
+    from p2phole.peer.tap import run
+
+    return run(options)
+
+
+def demo(options: Any) -> int:
+    """``p2phole demo``."""
+    from p2phole.demo import demonstrate
+
+    return demonstrate()
+
+
+COMMANDS = {"broker": broker, "peer": peer, "demo": demo}
+
+
+def _broker_options() -> usage.Options:
+    from p2phole.broker.tap import Options
+
+    return Options()
+
+
+def _peer_options() -> usage.Options:
+    from p2phole.peer.tap import Options
+
+    return Options()

@@ -1,0 +1,226 @@
+"""The broker's lines."""
+
+import json
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2phole.addresses import Candidate, Endpoint
+from p2phole.text import harmless
+from p2phole.wire import messages as m
+from p2phole.wire.codec import BadLine, decode_to_broker, decode_to_peer, encode
+from tests import strategies
+
+HERE = Endpoint.parse("192.0.2.1:4000")
+REGISTER = {
+    "type": "register",
+    "name": "alice",
+    "room": "lobby",
+    "fingerprint": "a" * 64,
+    "instance": "b" * 32,
+    "candidates": [],
+}
+
+
+def line(content: object) -> bytes:
+    return json.dumps(content).encode()
+
+
+class RoundTripTests(SynchronousTestCase):
+    @given(strategies.to_broker)
+    @settings(deadline=None, max_examples=150)
+    def test_to_broker(self, message: m.ToBroker) -> None:
+        self.check(message, decode_to_broker)
+
+    @given(strategies.to_peer)
+    @settings(deadline=None, max_examples=150)
+    def test_to_peer(self, message: m.ToPeer) -> None:
+        self.check(message, decode_to_peer)
+
+    def check(self, message: m.Message, decode: object) -> None:
+        try:
+            encoded = encode(message)
+        except BadLine as problem:
+            self.assertEqual(problem.code, "too-long")
+            return
+        self.assertLessEqual(len(encoded), 4096)
+        self.assertNotIn(b"\n", encoded)
+        self.assertEqual(decode(encoded), message)  # type: ignore[operator]
+
+    def test_the_longest_that_a_peer_may_say_fits(self) -> None:
+        far = Candidate("srflx", Endpoint.parse("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535"))
+        name = "\U0001f98a" * 64
+        encode(
+            m.Register(name, name, "f" * 64, "f" * 32, (far,) * m.MAX_CANDIDATES, ("ffffffff",) * m.MAX_LINKED)
+        )
+        encode(
+            m.Introduction(
+                name, "f" * 64, "f" * 32, far.endpoint, (far,) * m.MAX_CANDIDATES, "f" * 32, 2**31 - 1, 1 / 3
+            )
+        )
+
+    def test_too_long(self) -> None:
+        problem = self.assertRaises(BadLine, encode, m.Error("x" * 2000, "y" * 2100))
+        self.assertEqual((problem.code, str(problem)), ("too-long", problem.detail + "."))
+
+    def test_on_the_wire(self) -> None:
+        self.assertEqual(encode(m.Pong(7)), b'{"type":"pong","number":7}')
+        self.assertEqual(
+            encode(m.Request("0" * 32, (Candidate("host", HERE),))),
+            b'{"type":"request","instance":"' + b"0" * 32 + b'",'
+            b'"candidates":[{"kind":"host","endpoint":"192.0.2.1:4000"}]}',
+        )
+
+
+class RefusedTests(SynchronousTestCase):
+    def code(self, data: bytes) -> str:
+        problem = self.assertRaises(BadLine, decode_to_broker, data)
+        self.assertEqual(harmless(problem.detail), problem.detail)
+        return str(problem.code)
+
+    def test_not_json(self) -> None:
+        for data in (
+            b"",
+            b"\xff",
+            b"GET / HTTP/1.1",
+            b"\x16\x03\x01",
+            b"{",
+            b'{"type":"pong","number":NaN}',
+            b'{"type":"pong","number":Infinity}',
+            b'{"type":"\xed\xa0\x80"}',
+            b"\xef\xbb\xbf{}",
+            b"[" * 4096,
+            b'{"a":' * 800,
+        ):
+            self.assertEqual(self.code(data), "bad-json", data[:40])
+
+    def test_not_an_object(self) -> None:
+        for data in (b"null", b"[]", b"1", b'"x"', b"[" * 600 + b"]" * 600):
+            self.assertEqual(self.code(data), "bad-message")
+
+    def test_unknown_type(self) -> None:
+        for kind in (None, 1, "welcome", "Hello", "hello ", "\x1b[2J", ["hello"], {"hello": 1}, "x" * 900, 9**999):
+            self.assertEqual(self.code(line({"type": kind})), "unknown-type")
+        self.assertEqual(self.code(b"{}"), "unknown-type")
+        # As deep as JSON is still read.
+        for depth in range(900, 1000):
+            self.assertIn(
+                self.code(b'{"type":' + b"[" * depth + b"]" * depth + b"}"), ("unknown-type", "bad-json")
+            )
+
+    def test_too_long(self) -> None:
+        pong = encode(m.Pong(1))
+        decode_to_broker(pong.ljust(4096))
+        self.assertEqual(self.code(pong.ljust(4097)), "too-long")
+
+    def test_missing(self) -> None:
+        for key in REGISTER:
+            if key != "type":
+                problem = self.assertRaises(
+                    BadLine, decode_to_broker, line({k: v for k, v in REGISTER.items() if k != key})
+                )
+                self.assertEqual((problem.code, problem.detail), ("bad-message", f"register: {key} is missing"))
+
+    def test_what_is_not_known_is_left_out(self) -> None:
+        message = decode_to_broker(line({**REGISTER, "colour": "blue"}))
+        self.assertEqual(message, m.Register("alice", "lobby", "a" * 64, "b" * 32, ()))
+
+    def test_wrong_values(self) -> None:
+        good = {"kind": "host", "endpoint": "192.0.2.1:1"}
+        for key, values in {
+            "name": (None, 1, [], "x" * 257, "\ud800", True),
+            "fingerprint": ("a" * 63, "a" * 65, "A" * 64, "g" * 64, "\u0661" * 64, 1, None),
+            "instance": ("b" * 31, " " * 32, 0),
+            "candidates": (
+                None,
+                {},
+                "x",
+                [1],
+                [None],
+                [[]],
+                [{}],
+                [good] * 17,
+                [{**good, "kind": "relay"}],
+                [{**good, "kind": ["host"]}],
+                [{**good, "endpoint": "192.0.2.1"}],
+                [{**good, "endpoint": 1}],
+                [{"kind": "host"}],
+            ),
+            "linked": (None, "x", [1], ["b" * 7], ["b" * 8] * 129, [["b" * 8]]),
+        }.items():
+            for value in values:
+                self.assertEqual(self.code(line({**REGISTER, key: value})), "bad-message", (key, value))
+
+    def test_wrong_numbers(self) -> None:
+        for value in (None, "1", 1.0, 1.5, -1, 2**31, 10**400, True, [], 1e300):
+            self.assertEqual(self.code(line({"type": "pong", "number": value})), "bad-message", value)
+        self.assertEqual(self.code(b'{"type":"pong","number":1e999}'), "bad-message")
+        self.assertEqual(self.code(b'{"type":"pong","number":' + b"9" * 4000 + b"}"), "bad-message")
+
+    def test_wrong_seconds(self) -> None:
+        good = m.Introduction("a", "0" * 64, "0" * 32, HERE, (), "0" * 32, 1, 0.5)
+        content = json.loads(encode(good))
+        for value in (-1, -0.001, "1", None, True, 10**400, [], {}):
+            self.assertRaises(BadLine, decode_to_peer, line({**content, "delay": value}))
+        self.assertRaises(BadLine, decode_to_peer, encode(good).replace(b"0.5", b"1e999"))
+        found = decode_to_peer(line({**content, "delay": 1}))
+        assert isinstance(found, m.Introduction)
+        self.assertEqual((found.delay, type(found.delay)), (1.0, float))
+        self.assertTrue(math.isfinite(found.delay))
+
+    def test_a_complaint_fits_into_an_error_that_is_read(self) -> None:
+        # What the broker complains of goes back to the peer, which must be able to read it.
+        endpoint = "\u202e" * 256
+        for content in (
+            {**REGISTER, "candidates": [{"kind": "host", "endpoint": endpoint}]},
+            {**REGISTER, "candidates": [{"kind": "host", "endpoint": "\U000e0041" * 254 + ":1"}]},
+            {"type": "\U000e0041" * 300},
+        ):
+            data = json.dumps(content, ensure_ascii=False).encode()
+            problem = self.assertRaises(BadLine, decode_to_broker, data)
+            self.assertEqual(
+                decode_to_peer(encode(m.Error(problem.code, problem.detail))), m.Error(problem.code, problem.detail)
+            )
+
+
+class AnythingTests(SynchronousTestCase):
+    def feed(self, data: bytes) -> None:
+        for decode in (decode_to_broker, decode_to_peer):
+            try:
+                decode(data)
+            except BadLine as problem:
+                problem.detail.encode()
+                self.assertEqual(harmless(str(problem)), str(problem))
+                self.assertEqual(decode_to_peer(encode(m.Error(problem.code, problem.detail))).detail, problem.detail)
+
+    @given(st.binary(max_size=200))
+    @settings(deadline=None, max_examples=150)
+    def test_bytes(self, data: bytes) -> None:
+        self.feed(data)
+
+    @given(strategies.json_values)
+    @settings(deadline=None, max_examples=150)
+    def test_json(self, value: object) -> None:
+        self.feed(json.dumps(value).encode())
+
+    @given(st.one_of(strategies.to_broker, strategies.to_peer), st.data())
+    @settings(deadline=None, max_examples=300)
+    def test_one_field_is_something_else(self, message: m.Message, data: st.DataObject) -> None:
+        try:
+            content = json.loads(encode(message))
+        except BadLine:
+            return
+        content[data.draw(st.sampled_from(sorted(content)))] = data.draw(strategies.json_values)
+        self.feed(json.dumps(content, ensure_ascii=data.draw(st.booleans())).encode("utf-8", "surrogatepass"))
+
+    @given(st.one_of(strategies.to_broker, strategies.to_peer), st.integers(0), st.binary(min_size=1, max_size=3))
+    @settings(deadline=None, max_examples=150)
+    def test_some_bytes_are_others(self, message: m.Message, at: int, other: bytes) -> None:
+        try:
+            data = encode(message)
+        except BadLine:
+            return
+        at %= len(data)
+        self.feed(data[:at] + other + data[at + len(other) :])
