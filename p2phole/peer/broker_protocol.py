@@ -208,7 +208,8 @@ class BrokerProtocol(LineReceiver):
                 self._machine.welcome(message)
             case Registered():
                 self._machine.registered(message)
-                self.settled.callback(None)
+                if not self.settled.called:  # the room may have given the connection up
+                    self.settled.callback(None)
             case Introduction():
                 self._machine.introduction(message)
             case Requested():
@@ -267,8 +268,9 @@ def _explained(reason: Failure) -> RemoteProtocolError:
     if reason.check(VerificationError):
         return CertificateRefused(why="it is for another name")
     if reason.check(SSL.Error):
-        entries = getattr(reason.value, "args", None) or ((),)
-        text = entries[0][-1][-1] if entries[0] else "no reason given"
+        # Its last argument is a list of (library, function, text), or, of a SysCallError, a text.
+        last = (getattr(reason.value, "args", None) or ("",))[-1]
+        text = str(last[-1][-1] if last and isinstance(last, list) else last or "no reason given")
         if "certificate verify failed" in text:
             return CertificateRefused(why="it is signed by nobody known here, or out of date")
         return NotBroker(why=f"TLS failed: {text}")

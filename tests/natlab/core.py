@@ -1,18 +1,13 @@
-"""The internet of the laboratory: one process that carries packets between the uplinks of its sites.
+"""The process that is the internet of the laboratory: it carries packets between the uplinks of its sites.
 
-Each site has a TUN device; what the site sends is read here, kept for the one-way delay of the pair and
-written to the device of the site that owns the destination address. It is one link, not a chain of routers:
-the TTL stays as it is. Within an ordered pair of sites packets never overtake each other.
+Each site has a TUN device; what the site sends is read here, and what arrives for it is written there.
 """
 
 from __future__ import annotations
 
 import gc
-import heapq
 import ipaddress
-import itertools
 import os
-import random
 import select
 import socket
 import time
@@ -20,31 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.natlab import capture, kernel
+from tests.natlab.behaviour import Behaviour
 from tests.natlab.capture import Packet, write_packet
 from tests.natlab.channel import Channel, ChannelClosed, Message
-from tests.natlab.packets import destination, unreachable
+from tests.natlab.internet import CarrierLink, Internet, Link, Uplink
+from tests.natlab.translator import Translator
 
-# From where "unreachable" is answered: addresses of the broker's side that no host has.
-_OWN_ADDRESSES = {
-    4: ipaddress.ip_address("198.51.100.254").packed,
-    16: ipaddress.ip_address("2001:db8:ffff::fe").packed,
-}
 _ETHERTYPES = (0x0800, 0x86DD)
 # Packets read from one device before the others and the due deliveries have their turn.
 _BURST = 64
 # More than one device or packet socket holds back: where even a busy one is empty for a moment.
 _QUEUE = 4096
-
-
-@dataclass(slots=True, eq=False)
-class Uplink:
-    """One site as the core sees it. ``one_way``: seconds between it and the core; ``loss``: of its link."""
-
-    name: str
-    descriptor: int
-    one_way: float
-    loss: float = 0.0
-    up: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -63,30 +44,19 @@ class Core:
         """``refuse``: answer packets to unknown destinations with ICMP instead of silence."""
         self._control = control
         self._seed = seed
-        self._refuse = refuse
-        self._uplinks: dict[str, Uplink] = {}
-        self._routes: dict[bytes, Uplink] = {}
-        self._pair_delays: dict[frozenset[str], float] = {}
-        self._pair_losses: dict[frozenset[str], float] = {}
-        self._dice: dict[tuple[str, str], random.Random] = {}
-        self._last_due: dict[tuple[str, str], float] = {}
-        self._order = itertools.count()
-        # (due, order, from, to, packet); "order" makes equal times first come, first served
-        self._waiting: list[tuple[float, int, Uplink, Uplink, bytes]] = []
+        self._internet = Internet(seed, refuse, self._record)
+        self._links: dict[str, Uplink | CarrierLink] = {}
         self._taps: dict[int, Tap] = {}
 
     def run(self) -> None:
         """The loop. select() because epoll's timeouts are whole milliseconds."""
         control = self._control.fileno()
         while True:
-            self._deliver()
-            readers: dict[int, Uplink | Tap] = {
-                uplink.descriptor: uplink for uplink in self._uplinks.values() if uplink.descriptor >= 0
-            }
+            timeout = self._internet.deliver()
+            readers: dict[int, Uplink | Tap] = {uplink.descriptor: uplink for uplink in self._uplinks()}
             for tap in self._taps.values():
                 if tap.interface is not None:
                     readers[tap.interface.fileno()] = tap
-            timeout = max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else None
             ready, _, _ = select.select([control, *readers], [], [], timeout)
             for reader in ready:
                 if reader == control:
@@ -97,6 +67,10 @@ class Core:
                 else:
                     self._drain(readers[reader], _BURST)
 
+    def _uplinks(self) -> list[Uplink]:
+        """The ones that have a device."""
+        return [link for link in self._links.values() if isinstance(link, Uplink) and link.descriptor >= 0]
+
     # -- packets
 
     def _drain(self, reader: Uplink | Tap, limit: int) -> None:
@@ -104,8 +78,8 @@ class Core:
             try:
                 if isinstance(reader, Tap):
                     self._observe(reader)
-                else:
-                    self._arrived(reader, os.read(reader.descriptor, 65536))
+                    continue
+                packet = os.read(reader.descriptor, 65536)
             except BlockingIOError:
                 return
             except OSError:
@@ -113,50 +87,7 @@ class Core:
                 if isinstance(reader, Uplink):
                     reader.descriptor = -1
                 return
-
-    def _arrived(self, sender: Uplink, packet: bytes) -> None:
-        target = destination(packet)
-        receiver = self._routes.get(target[:6] if len(target) == 16 else target)
-        if receiver is None or receiver is sender:
-            self._record(sender.name, "", capture.UNREACHABLE, packet)
-            answer = unreachable(packet, _OWN_ADDRESSES[len(target)]) if self._refuse and target else None
-            if answer is not None and sender.up:
-                self._enqueue(sender, sender, 2 * sender.one_way, answer)
-        elif not (sender.up and receiver.up):
-            self._record(sender.name, receiver.name, capture.LINK_DOWN, packet)
-        elif self._is_lost(sender, receiver):
-            self._record(sender.name, receiver.name, capture.LOST, packet)
-        else:
-            self._record(sender.name, receiver.name, capture.FORWARDED, packet)
-            pair = frozenset((sender.name, receiver.name))
-            delay = self._pair_delays.get(pair, sender.one_way + receiver.one_way)
-            self._enqueue(sender, receiver, delay, packet)
-
-    def _is_lost(self, sender: Uplink, receiver: Uplink) -> bool:
-        both = 1 - (1 - sender.loss) * (1 - receiver.loss)
-        probability = self._pair_losses.get(frozenset((sender.name, receiver.name)), both)
-        if probability <= 0:
-            return False
-        # Dice of its own for each direction: what one pair loses does not depend on what others send.
-        key = (sender.name, receiver.name)
-        dice = self._dice.setdefault(key, random.Random(f"{self._seed}/{sender.name}/{receiver.name}"))
-        return dice.random() < probability
-
-    def _enqueue(self, sender: Uplink, receiver: Uplink, delay: float, packet: bytes) -> None:
-        key = (sender.name, receiver.name)
-        due = max(time.monotonic() + delay, self._last_due.get(key, 0.0))
-        self._last_due[key] = due
-        heapq.heappush(self._waiting, (due, next(self._order), sender, receiver, packet))
-
-    def _deliver(self) -> None:
-        now = time.monotonic()
-        while self._waiting and self._waiting[0][0] <= now:
-            _due, _order, sender, receiver, packet = heapq.heappop(self._waiting)
-            if sender.up and receiver.up and receiver.descriptor >= 0:
-                try:
-                    os.write(receiver.descriptor, packet)
-                except OSError:
-                    pass  # The device is down or its queue is full: an internet drops packets then.
+            reader.arrived(packet)
 
     def _record(self, sender: str, receiver: str, fate: str, raw: bytes) -> None:
         for tap in self._taps.values():
@@ -175,9 +106,8 @@ class Core:
         write_packet(tap.output, packet)
 
     def _drain_everything(self) -> None:
-        for uplink in self._uplinks.values():
-            if uplink.descriptor >= 0:
-                self._drain(uplink, _QUEUE)
+        for uplink in self._uplinks():
+            self._drain(uplink, _QUEUE)
         for tap in self._taps.values():
             if tap.interface is not None:
                 self._drain(tap, _QUEUE)
@@ -193,41 +123,104 @@ class Core:
             arguments["descriptors"] = descriptors
         reply: Message = {}
         try:
-            getattr(self, f"do_{message['do']}")(**arguments)
+            reply = getattr(self, f"do_{message['do']}")(**arguments) or {}
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             reply["error"] = f"core: {message['do']}: {error!r}"
         self._control.send(reply)
 
-    def do_attach(self, site: str, routes: list[str], one_way: float, descriptors: list[int]) -> None:
-        """A new site behind the TUN device ``descriptors[0]``; ``routes``: IPv4 addresses, IPv6 /48s."""
-        uplink = Uplink(site, descriptors[0], one_way)
-        self._uplinks[site] = uplink
+    def do_attach(
+        self,
+        site: str,
+        routes: list[str],
+        one_way: float,
+        carrier: str | None,
+        behaviour: dict[str, Any] | None,
+        descriptors: list[int],
+    ) -> None:
+        """A new site behind the TUN device ``descriptors[0]``; ``routes``: IPv4 addresses, IPv6 /48s.
+
+        ``carrier``: by whom its IPv4 is connected. ``behaviour``: that of a NAT, whose the IPv4 addresses are.
+        """
+        network = self._internet.root if carrier is None else self._carrier(carrier).inside
+        link = Uplink(site, one_way, self._internet, network, descriptors[0])
+        if behaviour is not None:
+            link.translator = self._translator(site, [route for route in routes if ":" not in route], behaviour)
+        self._links[site] = link
         for route in routes:
             packed = ipaddress.ip_address(route.split("/")[0]).packed
-            self._routes[packed[:6] if len(packed) == 16 else packed] = uplink
+            if len(packed) == 16:
+                self._internet.root.routes[packed[:6]] = link
+            else:
+                network.routes[packed] = link
+
+    def do_carrier(
+        self, name: str, addresses: list[str], one_way: float, isolated: bool, behaviour: dict[str, Any]
+    ) -> None:
+        """A new carrier with these public addresses."""
+        translator = self._translator(name, addresses, behaviour)
+        self._links[name] = link = CarrierLink(name, one_way, self._internet, translator, isolated)
+        for address in addresses:
+            self._internet.root.routes[ipaddress.ip_address(address).packed] = link
+
+    def _translator(self, name: str, addresses: list[str], behaviour: dict[str, Any]) -> Translator:
+        packed = [ipaddress.ip_address(address).packed for address in addresses]
+        return Translator(Behaviour.from_message(behaviour), packed, f"{self._seed}/{name}")
+
+    def _carrier(self, name: str) -> CarrierLink:
+        link = self._links[name]
+        if not isinstance(link, CarrierLink):
+            raise ValueError(f"{name} is no carrier")
+        return link
+
+    def _nat(self, name: str) -> Translator:
+        translator = self._links[name].translator
+        if translator is None:
+            raise ValueError(f"{name} has no NAT in user space")
+        return translator
+
+    def do_forget(self, name: str) -> None:
+        """Reboot the NAT of a site or carrier."""
+        self._nat(name).reboot()
+
+    def do_age(self, name: str, seconds: float) -> None:
+        """Let the clock of the NAT of a site or carrier jump ahead."""
+        self._nat(name).age(seconds)
+
+    def do_mappings(self, name: str) -> Message:
+        """The table of the NAT of a site or carrier."""
+        return {"mappings": self._nat(name).mappings()}
 
     def do_one_way(self, site: str, seconds: float) -> None:
         """The delay between a site and the core."""
-        self._uplinks[site].one_way = seconds
+        self._links[site].one_way = seconds
 
     def do_pair_one_way(self, first: str, second: str, seconds: float) -> None:
-        """The whole delay between two sites, instead of the sum of theirs."""
-        self._pair_delays[frozenset((self._uplinks[first].name, self._uplinks[second].name))] = seconds
+        """The whole delay between two neighbours, instead of the sum of theirs."""
+        self._internet.pair_delays[self._neighbours(first, second)] = seconds
 
     def do_loss(self, site: str, probability: float) -> None:
         """Loss on a site's link, each way."""
-        self._uplinks[site].loss = probability
+        self._links[site].loss = probability
 
     def do_pair_loss(self, first: str, second: str, probability: float) -> None:
-        """The whole loss between two sites, instead of that of their links."""
-        self._pair_losses[frozenset((self._uplinks[first].name, self._uplinks[second].name))] = probability
+        """The whole loss between two neighbours, instead of that of their links."""
+        self._internet.pair_losses[self._neighbours(first, second)] = probability
+
+    def _neighbours(self, first: str, second: str) -> frozenset[str]:
+        """Two that are in one network: what passes a carrier's NAT passes between others."""
+        reached = [
+            {id(link.network)} if isinstance(link, Uplink) else {id(self._internet.root), id(link.inside)}
+            for link in (self._links[first], self._links[second])
+        ]
+        if not reached[0] & reached[1]:
+            raise ValueError(f"{first} and {second} have a carrier between them")
+        return frozenset((first, second))
 
     def do_link(self, site: str, up: bool) -> None:
         """Cut or mend a site's link; what is on its way is gone too."""
-        uplink = self._uplinks[site]
-        uplink.up = up
-        self._waiting = [entry for entry in self._waiting if uplink not in entry[2:4]]
-        heapq.heapify(self._waiting)
+        link: Link = self._links[site]
+        link.up = up
+        self._internet.drop(link)
 
     def do_tap(self, number: int, name: str, descriptors: list[int]) -> None:
         """Record into ``descriptors[0]``: the packet socket ``descriptors[1]``, or without one the core."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.natlab.behaviour import APD, EI, Behaviour
@@ -71,7 +71,7 @@ class Table:
         self._pairs.clear()
         self._last = dict.fromkeys(self._public, self._somewhere())
 
-    def __iter__(self) -> Iterable[Mapping]:
+    def __iter__(self) -> Iterator[Mapping]:
         return iter(self._by_public.values())
 
     def incoming(self, public: Endpoint, now: float) -> Mapping | None:

@@ -113,9 +113,10 @@ class Translator:
             or not mapping.admits(remote, self.behaviour.filtering)
             or not (opens or remote in mapping.connections)
         ):
-            return self._stray(packet, parsed, back)
+            return _to_sender(self._stray(packet, parsed, back), hairpinned)
         if opens and self._crosses(mapping, remote, from_inside=False):
-            return [(back, headers.reset(packet))] if self.behaviour.crossing == "refused" else []
+            refused: Emitted = [(back, headers.reset(packet))] if self.behaviour.crossing == "refused" else []
+            return _to_sender(refused, hairpinned)
         self._follow(mapping, remote, flags, now, from_inside=False)
         source = hairpinned if self.behaviour.hairpin == "internal" else None
         return [("in", headers.rewrite(packet, source, mapping.inside))]
@@ -183,6 +184,18 @@ class Translator:
         if about is None or mapping is None or about.destination not in mapping.connections:
             return []
         return [("in", headers.rewrite_error(packet, mapping.inside))]
+
+
+def _to_sender(answers: Emitted, hairpinned: Endpoint | None) -> Emitted:
+    """What answers a packet that came back in has the public endpoint of its sender, who is inside."""
+    if hairpinned is None:
+        return answers
+    return [
+        (side, headers.rewrite_error(answer, hairpinned))
+        if answer[9] == ICMP
+        else (side, headers.rewrite(answer, destination=hairpinned))
+        for side, answer in answers
+    ]
 
 
 def _text(endpoint: Endpoint) -> str:
