@@ -46,6 +46,10 @@ class Announcement:
 class Line(Interface):
     """The connection."""
 
+    @property
+    def observed(self) -> Endpoint:
+        """The peer's endpoint as it is seen here."""
+
     def send(self, message: ToPeer) -> None:
         """Write one message."""
 
@@ -83,7 +87,6 @@ class Peer:
     """A connection's data; in a room, it is the :class:`~p2phole.broker.directory.Member`."""
 
     line: Line
-    observed: Endpoint
     introductions: Introductions
     announcement: Announcement
     seconds: Callable[[], float]
@@ -137,14 +140,19 @@ def _build() -> Callable[[Peer], Session]:
         peer.asked_at = peer.seconds()
         announced = peer.announcement
         peer.line.send(
-            Welcome(PROTOCOL_VERSION, SOFTWARE, peer.observed, announced.probe_port, announced.probe_address)
+            Welcome(PROTOCOL_VERSION, SOFTWARE, peer.line.observed, announced.probe_port, announced.probe_address)
         )
 
     @greeted.upon(Session.register).to(member)
     def register(session: Session, peer: Peer, message: Register) -> None:
         peer.answered()
         peer.profile = Profile(
-            message.name, message.room, message.fingerprint, message.instance, peer.observed, message.candidates
+            message.name,
+            message.room,
+            message.fingerprint,
+            message.instance,
+            peer.line.observed,
+            message.candidates,
         )
         peer.linked = set(message.linked)
         peer.line.send(Registered())

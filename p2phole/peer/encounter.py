@@ -12,10 +12,10 @@ from twisted.logger import Logger
 from p2phole import events
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
-from p2phole.punch.attempt import Attempt, Report, Start, Success, attempt
+from p2phole.punch.attempt import Attempt, Start, Success, attempt
 from p2phole.punch.candidates import Surroundings, to_dial
 from p2phole.punch.shared_port import SharedPort
-from p2phole.punch.verdict import REASONS
+from p2phole.punch.verdict import REASONS, Report
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Identity, Pairing
@@ -72,6 +72,7 @@ class Encounter:
         self.link: SecureLink | None = None
         self.lost_at: float | None = None
         self.ever_connected = False
+        self._leaving = False
         self._round = Round(self, company.clock, company.random)
         self.meeting = meeting(self._round)
         self.session = Session(company.clock, session_ident, self)
@@ -208,10 +209,14 @@ class Encounter:
             self.session.receive(data)
         except BadFrame as error:
             _log.warn("{name}: {error}", name=self.name, error=error)
+            # Before anybody wants another connection: it would end as this one does.
+            self.meeting.offended()
             self._close("protocol")
 
     def _ended(self, link: SecureLink) -> None:
-        if link is self.link:
+        if link is self.link and self._leaving:
+            self._close("left", for_good=True)  # who reads our goodbye closes at once
+        elif link is self.link:
             self._close("lost")
 
     def _close(self, reason: str, for_good: bool = False) -> None:
@@ -227,11 +232,13 @@ class Encounter:
             link.receiver = lambda data: None
             link.ended = lambda reason: None
             link.channel.drop()
+            _log.info("Disconnected from {name}: {reason}.", name=self.name, reason=reason)
             self._company.events.emit(events.Disconnected(self.name, reason, self.instance))
 
     def stop(self) -> None:
         """This peer is going: no more attempts, and goodbye."""
         self.meeting.stop()
+        self._leaving = True
         if self.link is not None:
             self.session.say_bye()
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from p2phole import __version__
-from p2phole.addresses import Endpoint, IPAddress
+from p2phole.addresses import Endpoint, IPAddress, is_loopback, is_private, is_undiallable
 from p2phole.punch.dial import Dialler
 from p2phole.punch.discovery import probe
 from p2phole.punch.mapping import Finding, Observation, find
@@ -72,7 +72,20 @@ def _targets(broker: Endpoint, welcome: Welcome) -> tuple[Endpoint, ...]:
     try:
         other = ip_address(welcome.probe_address)
     except ValueError:
-        return tuple(found)
-    if other.version == broker.ip.version:
-        found += [Endpoint(other, port) for port in (broker.port, welcome.probe_port) if port]
+        pass
+    else:
+        if _may_be_asked(other, broker.ip):
+            # As with candidates: no port below 1024 but the one that this peer's user has named.
+            ports = (broker.port, welcome.probe_port if welcome.probe_port >= 1024 else 0)
+            found += [Endpoint(other, port) for port in ports if port]
     return tuple(target for target in found if target != broker)
+
+
+def _may_be_asked(other: IPAddress, broker: IPAddress) -> bool:
+    """Whether a broker may send us to this second address: not into networks of our own, from outside."""
+    return (
+        other.version == broker.version
+        and not is_undiallable(other)
+        and (is_loopback(broker) or not is_loopback(other))
+        and (is_private(broker) or is_loopback(broker) or not is_private(other))
+    )

@@ -17,6 +17,7 @@ from p2phole.addresses import Candidate, Endpoint, is_private
 from p2phole.punch.dial import Dial, Dialler
 from p2phole.punch.race import Race
 from p2phole.punch.schedule import Redial, SynBudget
+from p2phole.punch.verdict import Report
 from p2phole.secure.channel import Channel, Claim, SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Pairing
@@ -35,14 +36,6 @@ class Success:
     candidate: str
     local: Endpoint
     remote: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Why a start came to nothing: the last outcome of each dial, and why contenders fell out."""
-
-    outcomes: dict[str, str] = field(default_factory=dict)
-    drops: dict[str, int] = field(default_factory=dict)
 
 
 class Attempt(Interface):
