@@ -2,7 +2,8 @@
 
 Both get the message at about the same moment and wait so that their first SYNs leave together:
 no clock of theirs is asked, only the round trip to each of them.  A second introduction of a pair
-takes place when both have asked for it, so that both know their mapping afresh.
+takes place when both have asked for it, so that both know their mapping afresh; so does the first one
+where a member wants to prepare.
 """
 
 from __future__ import annotations
@@ -38,8 +39,13 @@ class Introductions:
     def arrived(self, member: Member) -> None:
         """Introduce a new member to those there, save where both say that they are connected."""
         for other in self._directory.join(member):
-            if not (_linked(member, other) and _linked(other, member)):
+            if _linked(member, other) and _linked(other, member):
+                continue
+            hesitant = [each for each in (member, other) if each.profile.prepare]
+            if not hesitant:
                 self._introduce(member, other)
+            for each in hesitant:
+                self._ask(each, other if each is member else member)
 
     def left(self, member: Member) -> None:
         """Forget a member that is gone."""
@@ -63,6 +69,14 @@ class Introductions:
             self._count(mine, theirs, 0)
             self._asked.add((mine, theirs))
             other.tell(Requested(member.profile.instance))
+
+    def _ask(self, hesitant: Member, other: Member) -> None:
+        """Have a member prepare; the other one, if it need not, has as good as asked."""
+        mine, theirs = hesitant.profile.key, other.profile.key
+        self._count(mine, theirs, 0)
+        if not other.profile.prepare:
+            self._asked.add((theirs, mine))
+        hesitant.tell(Requested(other.profile.instance))
 
     def _count(self, one: Key, two: Key, more: int) -> int:
         attempts = self._attempts.setdefault(one, {}).get(two, 0) + more
@@ -88,6 +102,7 @@ class Introductions:
                     token=token,
                     attempt=attempt,
                     delay=round(delay, 6),
+                    nat=profile.nat,
                 )
             )
 

@@ -21,11 +21,23 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.addresses import Endpoint
+from p2phole.broker.dialback import dial_back
 from p2phole.broker.introduction import Introductions
 from p2phole.broker.session import Announcement, Peer, check, session
 from p2phole.keepalive import keep_alive
 from p2phole.wire.codec import BadLine, decode_to_broker, encode
-from p2phole.wire.messages import MAX_LINE, Error, Hello, Pong, Register, Request, ToBroker, ToPeer
+from p2phole.wire.messages import (
+    MAX_LINE,
+    DialBack,
+    DialledBack,
+    Error,
+    Hello,
+    Pong,
+    Register,
+    Request,
+    ToBroker,
+    ToPeer,
+)
 
 UNREGISTERED_SECONDS = 30.0
 """Time for a connection to register."""
@@ -49,6 +61,7 @@ class BrokerProtocol(LineReceiver):
 
     def __init__(self, broker: Broker, observed: Endpoint) -> None:
         self._broker = broker
+        self._observed = observed
         self._timer: IDelayedCall | None = None
         self._stalled: IDelayedCall | None = None
         self._waiting = 0
@@ -90,6 +103,8 @@ class BrokerProtocol(LineReceiver):
                 self._stop_timer()
             case Request():
                 self._machine.request(message)
+            case DialBack():
+                self._machine.dial_back(message)
             case Pong():
                 self._machine.pong(message)
 
@@ -136,6 +151,19 @@ class BrokerProtocol(LineReceiver):
         cast(IConsumer, transport).unregisterProducer()
         transport.loseConnection()
         self._timer = self._broker.clock.callLater(LINGER_SECONDS, transport.abortConnection)
+
+    def dial_back(self) -> None:
+        """See :class:`~p2phole.broker.session.Line`."""
+        broker = self._broker
+        here = cast(ITCPTransport, self.transport).getHost()
+        local = Endpoint.make(str(getattr(here, "host", "")), int(getattr(here, "port", 0))).ip
+        dial_back(
+            broker.clock,
+            self._observed,
+            local,
+            broker.announcement.probe_address,
+            lambda origin, outcome: self.send(DialledBack(origin, outcome)),
+        )
 
     # -- as a producer of lines
 

@@ -16,6 +16,7 @@ from p2phole.text import check_name
 from p2phole.wire.codec import BadLine
 from p2phole.wire.messages import (
     PROTOCOL_VERSION,
+    DialBack,
     Error,
     Hello,
     Ping,
@@ -52,6 +53,9 @@ class Line(Interface):
     def close(self) -> None:
         """Close after what was written."""
 
+    def dial_back(self) -> None:
+        """Connect to the peer from where it has never been in contact, and tell it."""
+
 
 class Session(Interface):
     """What can happen on a connection."""
@@ -64,6 +68,9 @@ class Session(Interface):
 
     def request(self, message: Request) -> None:
         """The peer wants another introduction."""
+
+    def dial_back(self, message: DialBack) -> None:
+        """The peer wants to know what is let in to it."""
 
     def pong(self, message: Pong) -> None:
         """The peer has answered a ping."""
@@ -93,6 +100,7 @@ class Peer:
     trips: list[float] = field(default_factory=list)
     asked_at: float = 0.0
     pings: int = 0
+    dialled_back: bool = False
 
     @property
     def round_trip(self) -> float:
@@ -144,7 +152,14 @@ def _build() -> Callable[[Peer], Session]:
     def register(session: Session, peer: Peer, message: Register) -> None:
         peer.answered()
         peer.profile = Profile(
-            message.name, message.room, message.fingerprint, message.instance, peer.observed, message.candidates
+            name=message.name,
+            room=message.room,
+            fingerprint=message.fingerprint,
+            instance=message.instance,
+            observed=peer.observed,
+            candidates=message.candidates,
+            nat=message.nat,
+            prepare=message.prepare,
         )
         peer.linked = set(message.linked)
         peer.line.send(Registered())
@@ -154,8 +169,15 @@ def _build() -> Callable[[Peer], Session]:
 
     @member.upon(Session.request).loop()
     def request(session: Session, peer: Peer, message: Request) -> None:
-        peer.profile.candidates = message.candidates
+        profile = peer.profile
+        profile.candidates, profile.nat, profile.prepare = message.candidates, message.nat, message.prepare
         peer.introductions.requested(peer, message.instance)
+
+    @member.upon(Session.dial_back).loop()
+    def dial_back(session: Session, peer: Peer, message: DialBack) -> None:
+        if not peer.dialled_back:
+            peer.dialled_back = True  # once for each connection: a peer that wants more can connect anew
+            peer.line.dial_back()
 
     @member.upon(Session.pong).loop()
     def pong(session: Session, peer: Peer, message: Pong) -> None:
