@@ -92,8 +92,13 @@ def one_line(event: LogEvent) -> str:
     if failure is not None and failure.value is not None:
         if failure.check(ReactorNotRunning):
             return ""  # a second signal while the reactor stops for the first
-        # Events of twisted.python.log come with the traceback in their text.
-        text = f"{text.partition('Traceback (most recent call last)')[0].strip()} {explained(failure.value)}"
+        # Events of twisted.python.log come with the traceback in their text, whole or as its escapes.
+        what = text.partition("Traceback (most recent call last)")[0].strip()
+        text = f"{what} {explained(failure.value)}"
+    elif event.get("isError"):
+        # The same, from the oldest callers, without the failure: its last line says what it was.
+        what, trace, rest = text.partition("Traceback (most recent call last)")
+        text = f"{what.strip()} {rest.strip().splitlines()[-1].strip()}" if trace and rest.strip() else text
     moment = time.strftime("%H:%M:%S", time.localtime(event.get("log_time")))
     return f"{moment} {harmless(text.strip())}\n"
 

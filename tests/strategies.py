@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -112,9 +113,7 @@ json_values = st.recursive(
         st.floats(),
         st.text(st.characters(exclude_categories=[]), max_size=20),
     ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=5), st.dictionaries(st.text(max_size=10), inner, max_size=5)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(st.text(max_size=10), inner, max_size=5)),
     max_leaves=10,
 )
 
@@ -122,7 +121,7 @@ json_values = st.recursive(
 def cut(data: bytes, at: list[int]) -> list[bytes]:
     """The bytes in pieces, cut at these places (modulo the length)."""
     places = sorted({place % (len(data) + 1) for place in at} | {0, len(data)})
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 cuts = st.lists(st.integers(0, 2**16), max_size=8)

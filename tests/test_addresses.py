@@ -92,7 +92,16 @@ class KindTests(SynchronousTestCase):
             self.assertEqual(self.kinds(text), "public")
 
     def test_never(self) -> None:
-        for text in ("0.0.0.0", "0.1.2.3", "224.0.0.1", "239.9.9.9", "240.0.0.1", "255.255.255.255", "::", "ff02::1"):
+        for text in (
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "239.9.9.9",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "ff02::1",
+        ):
             self.assertEqual(self.kinds(text), "never")
 
     def test_loopback(self) -> None:

@@ -37,6 +37,7 @@ from p2phole.wire.messages import (
     Request,
     ToBroker,
     ToPeer,
+    Update,
 )
 
 UNREGISTERED_SECONDS = 30.0
@@ -59,16 +60,18 @@ class BrokerProtocol(LineReceiver):
     delimiter = b"\n"
     MAX_LENGTH = MAX_LINE
 
-    def __init__(self, broker: Broker, observed: Endpoint) -> None:
+    def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._observed = observed
         self._timer: IDelayedCall | None = None
         self._stalled: IDelayedCall | None = None
         self._waiting = 0
         self._closing = False
-        self._machine = session(
-            Peer(self, observed, broker.introductions, broker.announcement, broker.clock.seconds)
-        )
+        self._machine = session(Peer(self, broker.introductions, broker.announcement, broker.clock.seconds))
+
+    @property
+    def observed(self) -> Endpoint:
+        """The peer's endpoint as it is seen here; behind a proxy, the one that the proxy names."""
+        return _endpoint(cast(ITCPTransport, self.transport).getPeer())
 
     # -- the line
 
@@ -101,6 +104,8 @@ class BrokerProtocol(LineReceiver):
             case Register():
                 self._machine.register(message)
                 self._stop_timer()
+            case Update():
+                self._machine.update(message)
             case Request():
                 self._machine.request(message)
             case DialBack():
@@ -159,7 +164,7 @@ class BrokerProtocol(LineReceiver):
         local = Endpoint.make(str(getattr(here, "host", "")), int(getattr(here, "port", 0))).ip
         dial_back(
             broker.clock,
-            self._observed,
+            self.observed,
             local,
             broker.announcement.probe_address,
             lambda origin, outcome: self.send(DialledBack(origin, outcome)),
@@ -199,7 +204,11 @@ class Broker(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> BrokerProtocol | None:
         """A peer has connected; one without an address and a port (a Unix socket) can't be introduced."""
         try:
-            observed = Endpoint.make(str(getattr(addr, "host", "")), int(getattr(addr, "port", 0)))
+            _endpoint(addr)
         except ValueError:
             return None
-        return BrokerProtocol(self, observed)
+        return BrokerProtocol(self)
+
+
+def _endpoint(address: object) -> Endpoint:
+    return Endpoint.make(str(getattr(address, "host", "")), int(getattr(address, "port", 0)))

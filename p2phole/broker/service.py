@@ -20,7 +20,9 @@ from p2phole.broker.session import Announcement
 from p2phole.broker.settings import BrokerSettings
 from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import EndpointUnusable, LocalError, PortTaken
-from p2phole.punch.shared_port import BACKLOG
+
+BACKLOG = 256
+"""Connections that the kernel accepts for us meanwhile; Twisted's 50 is soon full when a broker comes back."""
 
 _log = Logger()
 

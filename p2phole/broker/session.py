@@ -26,6 +26,7 @@ from p2phole.wire.messages import (
     Request,
     ToBroker,
     ToPeer,
+    Update,
     Welcome,
 )
 
@@ -47,6 +48,10 @@ class Announcement:
 class Line(Interface):
     """The connection."""
 
+    @property
+    def observed(self) -> Endpoint:
+        """The peer's endpoint as it is seen here."""
+
     def send(self, message: ToPeer) -> None:
         """Write one message."""
 
@@ -65,6 +70,9 @@ class Session(Interface):
 
     def register(self, message: Register) -> None:
         """The peer wants to be in a room."""
+
+    def update(self, message: Update) -> None:
+        """The peer knows more of itself."""
 
     def request(self, message: Request) -> None:
         """The peer wants another introduction."""
@@ -90,7 +98,6 @@ class Peer:
     """A connection's data; in a room, it is the :class:`~p2phole.broker.directory.Member`."""
 
     line: Line
-    observed: Endpoint
     introductions: Introductions
     announcement: Announcement
     seconds: Callable[[], float]
@@ -127,6 +134,10 @@ class Peer:
         """The answer to the last question has come."""
         self.trips = [*self.trips[1 - SAMPLES :], self.seconds() - self.asked_at]
 
+    def learn(self, said: Update | Request) -> None:
+        """Replace what the peer said of itself before."""
+        self.profile.candidates, self.profile.nat, self.profile.prepare = said.candidates, said.nat, said.prepare
+
     def refuse(self, code: str, detail: str) -> None:
         """Say what was wrong, and close."""
         self.line.send(Error(code, detail))
@@ -145,7 +156,7 @@ def _build() -> Callable[[Peer], Session]:
         peer.asked_at = peer.seconds()
         announced = peer.announcement
         peer.line.send(
-            Welcome(PROTOCOL_VERSION, SOFTWARE, peer.observed, announced.probe_port, announced.probe_address)
+            Welcome(PROTOCOL_VERSION, SOFTWARE, peer.line.observed, announced.probe_port, announced.probe_address)
         )
 
     @greeted.upon(Session.register).to(member)
@@ -156,7 +167,7 @@ def _build() -> Callable[[Peer], Session]:
             room=message.room,
             fingerprint=message.fingerprint,
             instance=message.instance,
-            observed=peer.observed,
+            observed=peer.line.observed,
             candidates=message.candidates,
             nat=message.nat,
             prepare=message.prepare,
@@ -167,10 +178,13 @@ def _build() -> Callable[[Peer], Session]:
         peer.ping()
         peer.introductions.arrived(peer)
 
+    @member.upon(Session.update).loop()
+    def update(session: Session, peer: Peer, message: Update) -> None:
+        peer.learn(message)
+
     @member.upon(Session.request).loop()
     def request(session: Session, peer: Peer, message: Request) -> None:
-        profile = peer.profile
-        profile.candidates, profile.nat, profile.prepare = message.candidates, message.nat, message.prepare
+        peer.learn(message)
         peer.introductions.requested(peer, message.instance)
 
     @member.upon(Session.dial_back).loop()

@@ -10,12 +10,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from p2phole import events
+from p2phole.behaviour import Behaviour
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
-from p2phole.punch.attempt import Attempt, Report, Start, Success, attempt
-from p2phole.punch.candidates import Surroundings, to_dial
+from p2phole.punch import birthday
+from p2phole.punch.attempt import DEADLINE, Attempt, Start, Success, attempt
+from p2phole.punch.birthday import Gate
+from p2phole.punch.candidates import Surroundings, forbidden, to_dial
+from p2phole.punch.prediction import calls_for_many_ports, calls_for_many_tries, order, takes_long
 from p2phole.punch.shared_port import SharedPort
-from p2phole.punch.verdict import REASONS
+from p2phole.punch.verdict import REASONS, Report
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Identity, Pairing
@@ -41,8 +45,16 @@ class Company(Interface):
     events: events.EventSink
     random: Callable[[], float]
 
+    gate: Gate
+
     def surroundings(self) -> Surroundings:
         """Where this peer is now."""
+
+    def behaviour(self) -> Behaviour:
+        """What is known of this peer's NAT."""
+
+    def discovered(self) -> Deferred[None]:
+        """Fires when all is known that will be."""
 
     def refresh(self) -> Deferred[None]:
         """Learn the mapping anew."""
@@ -72,6 +84,7 @@ class Encounter:
         self.link: SecureLink | None = None
         self.lost_at: float | None = None
         self.ever_connected = False
+        self._leaving = False
         self._round = Round(self, company.clock, company.random)
         self.meeting = meeting(self._round)
         self.session = Session(company.clock, session_ident, self)
@@ -104,22 +117,39 @@ class Encounter:
     def begin_start(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         company = self._company
-        here = company.surroundings()
+        mine, theirs = company.behaviour(), message.nat
         start = Start(
             clock=company.clock,
             dialler=company.port,
             credentials=company.credentials,
             pairing=Pairing(company.mine, self.theirs, bytes.fromhex(message.token)),
-            candidates=to_dial(message.candidates, message.observed, here),
+            candidates=order(to_dial(message.candidates, message.observed, company.surroundings())),
             delay=message.delay,
             budget=self._round.budget,
             random=company.random,
             succeeded=self._won,
             failed=self._start_failed,
+            seconds=birthday.SECONDS if takes_long(mine, theirs) else DEADLINE,
         )
         machine = attempt(start)
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)
+        company.discovered().addCallback(lambda _: self._meet_by_chance(start, message))
+
+    def _meet_by_chance(self, start: Start, message: Introduction) -> None:
+        """Go for many where this peer's own discovery calls for it; the other's word alone never does."""
+        company = self._company
+        mine, theirs = company.behaviour(), message.nat
+        if start.over or forbidden(message.observed, message.observed, company.surroundings()) is not None:
+            return
+        if calls_for_many_ports(mine, theirs) and company.gate.enter():
+            many = birthday.many_ports(company.clock, message.observed, start.channel)
+        elif calls_for_many_tries(mine, theirs) and company.gate.enter():
+            ip = message.observed.ip
+            many = birthday.many_tries(company.clock, company.port, ip, company.random, start.channel)
+        else:
+            return
+        company.clock.callLater(message.delay, start.go_for_many, many)
 
     def cancel_start(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -208,10 +238,14 @@ class Encounter:
             self.session.receive(data)
         except BadFrame as error:
             _log.warn("{name}: {error}", name=self.name, error=error)
+            # Before anybody wants another connection: it would end as this one does.
+            self.meeting.offended()
             self._close("protocol")
 
     def _ended(self, link: SecureLink) -> None:
-        if link is self.link:
+        if link is self.link and self._leaving:
+            self._close("left", for_good=True)  # who reads our goodbye closes at once
+        elif link is self.link:
             self._close("lost")
 
     def _close(self, reason: str, for_good: bool = False) -> None:
@@ -227,11 +261,13 @@ class Encounter:
             link.receiver = lambda data: None
             link.ended = lambda reason: None
             link.channel.drop()
+            _log.info("Disconnected from {name}: {reason}.", name=self.name, reason=reason)
             self._company.events.emit(events.Disconnected(self.name, reason, self.instance))
 
     def stop(self) -> None:
         """This peer is going: no more attempts, and goodbye."""
         self.meeting.stop()
+        self._leaving = True
         if self.link is not None:
             self.session.say_bye()
 

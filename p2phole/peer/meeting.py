@@ -2,7 +2,8 @@
 
 States: *quiet* (nothing to do: connected, or waiting to be introduced), *punching* (an agreed start
 is under way), *refreshing* (the mapping is learned anew before another start), *asked* (the broker
-was asked for another start), *resting* (all starts of this round failed; tried again later).
+was asked for another start), *resting* (all starts of this round failed; tried again later), *offended*
+(the other side broke the protocol of the direct connection: the same, but it is not listened to either).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Protocol as Interface
 from automat import TypeMachineBuilder
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from p2phole.punch.attempt import Report, Success
+from p2phole.punch.attempt import Success
 from p2phole.punch.schedule import SynBudget
-from p2phole.punch.verdict import reason
+from p2phole.punch.verdict import Report, reason
 from p2phole.wire.messages import Introduction
 
 MOST_STARTS = 3
@@ -59,6 +60,12 @@ class Meeting(Interface):
 
     def broker_lost(self) -> None:
         """There is nobody to ask."""
+
+    def offended(self) -> None:
+        """The other side broke the protocol of the direct connection."""
+
+    def calm(self) -> None:
+        """Long enough."""
 
     def stop(self) -> None:
         """This peer is going."""
@@ -139,6 +146,7 @@ def _build() -> Callable[[Round], Meeting]:
     refreshing = builder.state("refreshing")
     asked = builder.state("asked")
     resting = builder.state("resting")
+    offended = builder.state("offended")
     stopped = builder.state("stopped")
 
     @quiet.upon(Meeting.introduced).to(punching)
@@ -203,6 +211,24 @@ def _build() -> Callable[[Round], Meeting]:
     def nobody_to_ask(meeting: Meeting, round_: Round) -> None:
         round_.stop_timer()
 
+    @quiet.upon(Meeting.offended).to(offended)
+    @refreshing.upon(Meeting.offended).to(offended)
+    @asked.upon(Meeting.offended).to(offended)
+    @resting.upon(Meeting.offended).to(offended)
+    def take_offence(meeting: Meeting, round_: Round) -> None:
+        round_.starts = 0
+        round_.stop_timer()
+        round_.timer = round_.clock.callLater(FIRST_REST, meeting.calm)
+
+    @punching.upon(Meeting.offended).to(offended)
+    def take_offence_and_stop(meeting: Meeting, round_: Round) -> None:
+        round_.actions.cancel_start()
+        take_offence(meeting, round_)
+
+    @offended.upon(Meeting.calm).to(refreshing)
+    def calm(meeting: Meeting, round_: Round) -> None:
+        round_.actions.refresh()
+
     @punching.upon(Meeting.stop).to(stopped)
     def stop_punching(meeting: Meeting, round_: Round) -> None:
         round_.actions.cancel_start()
@@ -211,6 +237,7 @@ def _build() -> Callable[[Round], Meeting]:
     @refreshing.upon(Meeting.stop).to(stopped)
     @asked.upon(Meeting.stop).to(stopped)
     @resting.upon(Meeting.stop).to(stopped)
+    @offended.upon(Meeting.stop).to(stopped)
     def stop(meeting: Meeting, round_: Round) -> None:
         round_.stop_timer()
 
@@ -222,7 +249,9 @@ def _build() -> Callable[[Round], Meeting]:
         (asked, (Meeting.refreshed, Meeting.requested, Meeting.want)),
         (resting, (Meeting.refreshed, Meeting.absent, Meeting.broker_lost)),
         (stopped, (Meeting.introduced, Meeting.requested, Meeting.want, Meeting.refreshed)),
-        (stopped, (Meeting.absent, Meeting.broker_lost, Meeting.stop)),
+        (stopped, (Meeting.absent, Meeting.broker_lost, Meeting.offended, Meeting.stop)),
+        (offended, (Meeting.introduced, Meeting.requested, Meeting.want, Meeting.refreshed)),
+        (offended, (Meeting.absent, Meeting.broker_lost, Meeting.offended)),
     ):
         for ignored in inputs:
             state.upon(ignored).loop().returns(None)

@@ -1,55 +1,116 @@
-"""How the broker, and its further ports and addresses, see this peer's port."""
+"""How the broker, and its further ports and addresses, see this peer's port; and what that tells of its NAT."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from p2phole import __version__
-from p2phole.addresses import Endpoint, IPAddress
+from p2phole.addresses import Candidate, Endpoint, IPAddress, is_loopback, is_private, is_undiallable
+from p2phole.behaviour import UNKNOWN
 from p2phole.punch.dial import Dialler
 from p2phole.punch.discovery import probe
-from p2phole.punch.mapping import Finding, Observation, find
+from p2phole.punch.mapping import Observation, find, step_of
+from p2phole.punch.prediction import predicted
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
-from p2phole.wire.messages import PROTOCOL_VERSION, Hello, Welcome
+from p2phole.wire.messages import PROTOCOL_VERSION, DialledBack, Hello, Welcome
+
+DIALLED_BACK_SECONDS = 0.8
+"""How long the broker's word on dialling back is waited for: it gives itself half a second, and the way."""
 
 
 class Observer:
-    """One registration's view from outside.  ``observed``: as the broker sees its live connection,
-    which is proof that the mapping stands; ``seen``: as the probes were seen last, where that differs."""
+    """One registration's view from outside.
+
+    ``observed``: as the broker sees its live connection, which is proof that the mapping stands;
+    ``seen``: as the probes were seen last, where that differs; ``behaviour``: what is known so far.
+    """
 
     def __init__(
-        self, clock: IReactorTime, dialler: Dialler, local: Endpoint, broker: Endpoint, welcome: Welcome
+        self,
+        clock: IReactorTime,
+        dialler: Dialler,
+        own: Sequence[IPAddress],
+        local: Endpoint,
+        broker: Endpoint,
+        welcome: Welcome,
     ) -> None:
         self.broker = broker
         self.observed = welcome.observed
         self.seen: tuple[Endpoint, ...] = ()
+        self.behaviour = UNKNOWN
         self._clock = clock
         self._dialler = dialler
+        self._own = own
         self._local = local
-        self._port = welcome.probe_port
-        self._targets = _targets(broker, welcome)
-        self._observations: list[Observation] = []
+        self._near, self._far = _targets(broker, welcome)
+        self._observations = [Observation(broker, welcome.observed)]
+        self._dialled_back: dict[str, str] = {}
+        self._step = 0
+        self._judge()
+        self._waiting_for: Deferred[None] | None = None
 
-    def look(self, everywhere: bool = False) -> Deferred[None]:
-        """Ask again; ``everywhere``: at every port and address, else at the probe port alone."""
-        targets = self._targets if everywhere else self._targets[:1]
-        if not targets:
+    @property
+    def may_be_hard(self) -> bool:
+        """Whether the NAT may map by endpoint: a NAT that keeps the port hardly ever does."""
+        return self.behaviour.is_hard or (
+            self.behaviour.mapping == "unknown" and self.observed.port != self._local.port
+        )
+
+    async def discover(self, ask: Callable[[], None]) -> None:
+        """Find out all there is, within about a second and a half; ``ask`` has the broker dial back.
+
+        The probe port at the broker's own address comes first, since it spoils nothing: that address
+        has been contacted.  The other address is looked at when the broker has dialled back from
+        there: to look is to open the filter that is under test.
+        """
+        await self._look(self._near)
+        ask()
+        self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
+        await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        # One after the other, so that the order of the ports is the order of the looks.
+        for target in self._far:
+            await self._look((target,))
+
+    def dialled_back(self, message: DialledBack) -> None:
+        """The broker has told what came of one of its connections."""
+        self._dialled_back.setdefault(message.origin, message.outcome)
+        self._judge()
+        if self._waiting_for is not None and len(self._dialled_back) >= (2 if self._far else 1):
+            self._waiting_for.cancel()
+
+    def refresh(self) -> Deferred[None]:
+        """Learn the mapping anew where it may have changed."""
+        if not self.may_be_hard:
             return succeed(None)
-        return ensureDeferred(self._look(targets))
+        return ensureDeferred(self._look(self._near))
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
-        self._observations = await probe(self._clock, self._dialler, self, targets)
-        seen = dict.fromkeys(item.observed for item in self._observations)
-        self.seen = tuple(endpoint for endpoint in seen if endpoint != self.observed)[:4]
+        if not targets:
+            return
+        found = await probe(self._clock, self._dialler, self, targets)
+        # Of the looks at one place only the last one counts, and it counts as the last of all.
+        self._observations = [
+            item for item in self._observations if item.target not in [new.target for new in found]
+        ] + found
+        seen = dict.fromkeys(item.observed for item in reversed(self._observations))
+        self.seen = tuple(endpoint for endpoint in seen if endpoint != self.observed)[:3]
+        self._judge()
 
-    def finding(self, own: Sequence[IPAddress]) -> Finding:
-        """What the last look told of the NAT; ``own``: this machine's addresses."""
-        live = Observation(self.broker, self.observed)
-        return find(self._local, own, [live, *self._observations])
+    def _judge(self) -> None:
+        self.behaviour = find(self._local, self._own, self._observations, self._dialled_back)
+        if self.behaviour.allocation == "sequential":
+            self._step = step_of([item.observed.port for item in self._observations])
+
+    def predictions(self) -> tuple[Candidate, ...]:
+        """The endpoints that the NAT will use next, where that can be told."""
+        if not self.behaviour.is_hard or self.behaviour.allocation != "sequential":
+            return ()
+        return predicted(self._observations[-1].observed, self._step)
 
     # -- Phrases
 
@@ -66,13 +127,27 @@ class Observer:
         return message.observed if isinstance(message, Welcome) else None
 
 
-def _targets(broker: Endpoint, welcome: Welcome) -> tuple[Endpoint, ...]:
-    """Where else the broker answers, the probe port at its own address first."""
-    found = [Endpoint(broker.ip, welcome.probe_port)] if welcome.probe_port else []
+def _targets(broker: Endpoint, welcome: Welcome) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
+    """Where else the broker answers: at its own address, and at its other one."""
+    near = [Endpoint(broker.ip, welcome.probe_port)] if welcome.probe_port else []
+    far: list[Endpoint] = []
     try:
         other = ip_address(welcome.probe_address)
     except ValueError:
-        return tuple(found)
-    if other.version == broker.ip.version:
-        found += [Endpoint(other, port) for port in (broker.port, welcome.probe_port) if port]
-    return tuple(target for target in found if target != broker)
+        pass
+    else:
+        if other != broker.ip and _may_be_asked(other, broker.ip):
+            # As with candidates: no port below 1024 but the one that this peer's user has named.
+            ports = (broker.port, welcome.probe_port if welcome.probe_port >= 1024 else 0)
+            far = [Endpoint(other, port) for port in ports if port]
+    return tuple(target for target in near if target != broker), tuple(far)
+
+
+def _may_be_asked(other: IPAddress, broker: IPAddress) -> bool:
+    """Whether a broker may send us to this second address: not into networks of our own, from outside."""
+    return (
+        other.version == broker.version
+        and not is_undiallable(other)
+        and (is_loopback(broker) or not is_loopback(other))
+        and (is_private(broker) or is_loopback(broker) or not is_private(other))
+    )

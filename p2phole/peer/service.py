@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from p2phole import events
-from p2phole.addresses import Endpoint, InterfaceAddress, is_loopback, is_private
+from p2phole.addresses import InterfaceAddress, is_loopback, is_private
+from p2phole.behaviour import UNKNOWN, Behaviour
+from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.broker_link import BrokerLink
@@ -23,6 +25,7 @@ from p2phole.peer.console import Console
 from p2phole.peer.encounter import Encounter, shown_name
 from p2phole.peer.observer import Observer
 from p2phole.peer.settings import PeerSettings
+from p2phole.punch.birthday import Gate
 from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.shared_port import SharedPort
@@ -36,10 +39,13 @@ from p2phole.wire.messages import (
     MAX_CANDIDATES,
     MAX_LINKED,
     Absent,
+    DialBack,
+    DialledBack,
     Introduction,
     Register,
     Request,
     Requested,
+    Update,
     Welcome,
 )
 
@@ -85,6 +91,8 @@ class PeerService(Service):
         self._since = 0.0
         self._lost: tuple[str, float] | None = None
         self._warned = False
+        self._discovered: Deferred[None] = Deferred()
+        self.gate = Gate(reactor)
         self._watch = LoopingCall(self._look_around)
         self._watch.clock = reactor
 
@@ -92,6 +100,7 @@ class PeerService(Service):
 
     def privilegedStartService(self) -> None:
         """Key, events file and port.  Raises :class:`LocalError`."""
+        raise_descriptor_limit()
         sink, credentials, instance = self._given
         if sink is None and self._settings.events is not None:
             self.events = events.open_sink(self._settings.events, time.time)
@@ -141,7 +150,8 @@ class PeerService(Service):
 
     def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        self._observer = Observer(self.clock, self.port, link.local, link.remote, welcome)
+        own = [interface.ip for interface in self._own_addresses]
+        self._observer = Observer(self.clock, self.port, own, link.local, link.remote, welcome)
         linked = [encounter.instance[:LINKED_PREFIX] for encounter in self._encounters.values() if encounter.link]
         return Register(
             name=self._settings.name,
@@ -150,6 +160,8 @@ class PeerService(Service):
             instance=self.mine.instance,
             candidates=self._candidates(),
             linked=tuple(linked[:MAX_LINKED]),
+            nat=self._observer.behaviour,
+            prepare=self._observer.may_be_hard,
         )
 
     def registered(self, link: BrokerProtocol) -> None:
@@ -183,13 +195,30 @@ class PeerService(Service):
                 encounter.meeting.want()
 
     def _learn(self, observer: Observer) -> None:
-        own = [interface.ip for interface in self._own_addresses]
+        link = self._link
+        if link is None:
+            return
+        learned, self._discovered = self._discovered, Deferred()
+        current = self._discovered
 
-        def learned(_: None) -> None:
-            finding = observer.finding(own)
-            self.events.emit(events.Nat(finding.mapping, "unknown", finding.allocation, "unknown"))
+        def ask() -> None:
+            link.send(DialBack())
 
-        observer.look(everywhere=True).addCallback(learned)
+        def found(_: object) -> None:
+            nat = observer.behaviour
+            self.events.emit(events.Nat(nat.mapping, nat.filtering, nat.allocation, nat.unsolicited))
+            if link is self._link:
+                link.send(Update(self._candidates(), nat, observer.may_be_hard))
+            current.callback(None)
+
+        ensureDeferred(observer.discover(ask)).addBoth(found)
+        if not learned.called:
+            learned.callback(None)
+
+    def dialled_back(self, message: DialledBack) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        if self._observer is not None:
+            self._observer.dialled_back(message)
 
     def introduced(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -208,8 +237,8 @@ class PeerService(Service):
         for encounter in known:
             encounter.meeting.requested()
         if not known:
-            # Forgotten here, but not there.
-            self.ask_for(message.instance)
+            # A member that this peer has not met, and is to prepare for; or forgotten here, but not there.
+            self.refresh().addCallback(lambda _: self.ask_for(message.instance))
 
     def absent(self, message: Absent) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -238,21 +267,33 @@ class PeerService(Service):
         assert self._observer is not None
         return Surroundings(self._own_addresses, self.port.port, self._observer.broker.ip, self._observer.observed)
 
+    def behaviour(self) -> Behaviour:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        return self._observer.behaviour if self._observer is not None else UNKNOWN
+
+    def discovered(self) -> Deferred[None]:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        waiting: Deferred[None] = Deferred()
+        self._discovered.addCallback(lambda _: waiting.callback(None))
+        return waiting
+
     def _candidates(self) -> tuple[Any, ...]:
-        seen: Iterable[Endpoint] = self._observer.seen if self._observer is not None else ()
-        found = gather(self.surroundings(), seen)
+        observer = self._observer
+        assert observer is not None
+        found = (*gather(self.surroundings(), observer.seen), *observer.predictions())
         # How it is seen from outside must not be crowded out by a machine with many interfaces.
         outside = [candidate for candidate in found if candidate.kind != "host"]
         return (*[one for one in found if one.kind == "host"][: MAX_CANDIDATES - len(outside)], *outside)
 
     def refresh(self) -> Deferred[None]:
         """See :class:`~p2phole.peer.encounter.Company`."""
-        return self._observer.look() if self._observer is not None else succeed(None)
+        return self._observer.refresh() if self._observer is not None else succeed(None)
 
     def ask_for(self, instance: str) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
         if self._link is not None:
-            self._link.send(Request(instance, self._candidates()))
+            nat, prepare = self.behaviour(), self._observer is not None and self._observer.may_be_hard
+            self._link.send(Request(instance, self._candidates(), nat, prepare))
 
     def connected(self, encounter: Encounter) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""

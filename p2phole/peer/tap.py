@@ -15,6 +15,7 @@ from p2phole import launch
 from p2phole.coercion import broker_address, port_or_zero
 from p2phole.options import ConfigurableOptions, coerced, file_path
 from p2phole.peer.settings import PeerSettings
+from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.text import MAXIMUM_NAME, check_name, without_harm
 
 
@@ -60,6 +61,8 @@ def message(text: str) -> str:
     """A text that can be sent."""
     if not text:
         raise ValueError("the message is empty: give it some text, or leave the option out")
+    if (size := len(text.encode("utf-8", "replace"))) > MOST_PAYLOAD:
+        raise ValueError(f"the message has {size} bytes: {MOST_PAYLOAD} are allowed, standard input takes more")
     try:
         text.encode()
     except UnicodeEncodeError:

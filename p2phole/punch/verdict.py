@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2phole.punch.attempt import Report
+from dataclasses import dataclass, field
 
 REASONS = {
     "unproven": "What answered could not prove to be the peer that the broker named: somebody is in between, "
@@ -20,6 +20,14 @@ REASONS = {
     "broker": "The broker did not bring about another start: check that it can be reached.",
     "gone": "The other side has left the room: nothing to do until it is back.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Why a start came to nothing: the last outcome of each dial, and why contenders fell out."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)
 
 
 def reason(report: Report) -> str:

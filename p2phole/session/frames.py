@@ -33,11 +33,11 @@ class Kind(IntEnum):
     """What a frame is; ``number`` is named in brackets."""
 
     HELLO = 1
-    """First on every connection (number of DATA frames received so far in this session)."""
+    """First on every connection (number of the last DATA frame consumed in this session)."""
     DATA = 2
     """Numbered over the whole session, from 1 (its number)."""
     ACK = 3
-    """Everything up to there has been received (number of the last DATA frame)."""
+    """Everything up to there has reached the user (number of the last such DATA frame)."""
     PING = 4
     """Answered by PONG with the same number (any)."""
     PONG = 5

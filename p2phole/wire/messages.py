@@ -52,10 +52,19 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """Peer: this replaces what :class:`Register` said."""
+
+    candidates: tuple[Candidate, ...]
+    nat: Behaviour = UNKNOWN
+    prepare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Peer: introduce me again to that member; sent also in answer to :class:`Requested`.
 
-    The rest replaces what :class:`Register` said.
+    The rest is as in :class:`Update`.
     """
 
     instance: str
@@ -157,6 +166,6 @@ class Error:
     detail: str
 
 
-ToBroker = Hello | Register | Request | DialBack | Pong
+ToBroker = Hello | Register | Update | Request | DialBack | Pong
 ToPeer = Welcome | Registered | Introduction | Requested | Absent | DialledBack | Ping | Error
 Message = ToBroker | ToPeer

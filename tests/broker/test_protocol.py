@@ -9,6 +9,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2phole.broker import protocol as module
 from p2phole.broker.directory import MemoryDirectory
 from p2phole.broker.introduction import Introductions
 from p2phole.broker.protocol import LINGER_SECONDS, STALLED_SECONDS, UNREGISTERED_SECONDS, Broker, BrokerProtocol
@@ -235,6 +236,25 @@ class BadInputTests(BrokerTestCase):
         self.assertEqual(told, ["name 2", "name 3"])
         self.assertEqual(type(second.heard()[-1]), Introduction)
 
+    def test_who_reads_in_time_is_left_alone(self) -> None:
+        peer = self.connect().join(1)
+        for _ in range(2):
+            peer.protocol.pauseProducing()
+            self.clock.advance(STALLED_SECONDS - 1)
+            peer.protocol.resumeProducing()
+            self.clock.advance(STALLED_SECONDS)
+        self.assertFalse(peer.wire.disconnecting)
+
+    def test_what_waits_for_a_slow_reader_is_bounded(self) -> None:
+        self.patch(module, "MOST_WAITING", 4000)
+        slow, other = self.connect().join(1), self.connect().join(2)
+        slow.protocol.pauseProducing()
+        for _ in range(20):
+            other.say(lines(Request("00000001" * 4, ())))
+            slow.say(lines(Request("00000002" * 4, ())))
+        self.assertTrue(slow.wire.aborted)
+        self.assertFalse(other.wire.disconnecting)
+
     def test_a_reader_that_is_stuck_while_it_is_replaced(self) -> None:
         old = self.connect().join(1)
         old.protocol.pauseProducing()
@@ -295,7 +315,7 @@ def json_line(message: Message) -> bytes:
 
 class ProducerTests(BrokerTestCase):
     def test_a_producer_of_lines_is_never_resumed(self) -> None:
-        protocol = self.connect().protocol
-        assert isinstance(protocol, BrokerProtocol)
-        protocol.resumeProducing()
-        protocol.stopProducing()
+        made = self.connect().protocol
+        assert isinstance(made, BrokerProtocol)
+        made.resumeProducing()
+        made.stopProducing()

@@ -44,6 +44,8 @@ def register(number: int = 1, **other: object) -> Register:
 class Sent:
     """A line that keeps what is said."""
 
+    observed = OBSERVED
+
     def __init__(self) -> None:
         self.messages: list[ToPeer] = []
         self.closed = 0
@@ -62,7 +64,7 @@ class SessionTests(SynchronousTestCase):
 
     def connect(self) -> tuple[Session, Sent, Peer]:
         line = Sent()
-        peer = Peer(line, OBSERVED, self.introductions, Announcement(9001, "192.0.2.9"), self.clock.seconds)
+        peer = Peer(line, self.introductions, Announcement(9001, "192.0.2.9"), self.clock.seconds)
         return session(peer), line, peer
 
     def member(self, number: int, round_trip: float = 0.0) -> tuple[Session, Sent, Peer]:
@@ -150,7 +152,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual((error.code, old.closed, new.closed), ("replaced", 1, 0))
 
     def test_who_is_lost_is_introduced_to_nobody(self) -> None:
-        machine, line, _ = self.member(1)
+        machine, _, _ = self.member(1)
         machine.lost()
         _, other, _ = self.member(2)
         self.assertEqual(type(other.messages[-1]), Ping)

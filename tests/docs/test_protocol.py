@@ -80,9 +80,10 @@ class Theatre:
 
     def connect(self, name: str, endpoint: str) -> None:
         seen = Endpoint.parse(endpoint)
-        protocol = self.broker.buildProtocol(IPv4Address("TCP", seen.host, seen.port))
+        address = IPv4Address("TCP", seen.host, seen.port)
+        protocol = self.broker.buildProtocol(address)
         assert protocol is not None
-        transport = Transport()
+        transport = Transport(peerAddress=address)
         self.connections[name], self.heard[name] = (protocol, transport), []
         protocol.makeConnection(transport)
 

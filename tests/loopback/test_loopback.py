@@ -63,10 +63,8 @@ class Peer:
 class Stage:
     """A broker on ports that the system picks, and what is to be stopped in the end."""
 
-    def __init__(self) -> None:
-        self.broker = BrokerService(
-            reactor, BrokerSettings(listen=("tcp:0:interface=127.0.0.1",), probe_port=0), lambda error: None
-        )
+    def __init__(self, listen: str = "tcp:0:interface=127.0.0.1") -> None:
+        self.broker = BrokerService(reactor, BrokerSettings(listen=(listen,), probe_port=0), lambda error: None)
         self.broker.privilegedStartService()
         self.broker.startService()
         self.port = self.broker._ports[0].getHost().port
@@ -148,3 +146,27 @@ async def test_a_message_of_the_largest_size(stage: Stage, folder: Path) -> None
     bob = stage.peer("bob", folder)
     await until(lambda: bob.all(events.Message) and alice.all(events.Message))
     assert bob.all(events.Message)[0].text == text
+
+
+@pytest_twisted.ensureDeferred
+async def test_behind_a_proxy() -> None:
+    """What the PROXY header names is how the peer is seen."""
+    stage = Stage("haproxy:tcp:0:interface=127.0.0.1")
+    received: list[bytes] = []
+
+    class Proxied(Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"PROXY TCP4 203.0.113.7 198.51.100.1 40000 9000\r\n")
+            self.transport.write(b'{"type":"hello","version":1,"software":"test"}\n')
+
+        def dataReceived(self, data: bytes) -> None:
+            received.append(data)
+            self.transport.abortConnection()
+
+    try:
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", stage.port)
+        await endpoint.connect(Factory.forProtocol(Proxied))
+        await until(lambda: received)
+        assert b'"observed":"203.0.113.7:40000"' in received[0]
+    finally:
+        await stage.close()

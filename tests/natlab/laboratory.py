@@ -28,11 +28,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
+from tests.natlab.behaviour import Behaviour
 from tests.natlab.capture import Capture
 from tests.natlab.keeper import SEARCH_PATH
 from tests.natlab.namespace import Host, Keeper, LaboratoryError, Namespace
+from tests.natlab.nats import CARRIER_ONE_WAY, Carrier
 from tests.natlab.routers import Masquerade
 from tests.natlab.sites import Open, Profile, Site
 
@@ -57,6 +59,7 @@ class Laboratory:
         self._taps = itertools.count()
         self._closed = False
         self.sites: dict[str, Site] = {}
+        self.carriers: dict[str, Carrier] = {}
 
     def __enter__(self) -> Laboratory:
         return self
@@ -86,21 +89,63 @@ class Laboratory:
         ipv6 = [f"2001:db8:{0xFFFF - count:x}::{number}" for number in (1, 2)]
         return self._add(name, Open(ipv6=True), one_way, 0, ipv4, ipv6)
 
-    def site(self, name: str, profile: Profile | None = None, one_way: float | None = None) -> Host:
-        """A new site and its first host, which has its name. Open where no profile is given."""
-        number = 1 + sum(1 for site in self.sites.values() if site.number > 0)
-        if number > _MOST_SITES:
-            raise LaboratoryError("no more public addresses")
+    def site(
+        self,
+        name: str,
+        profile: Profile | None = None,
+        one_way: float | None = None,
+        carrier: Carrier | None = None,
+    ) -> Host:
+        """A new site and its first host, which has its name. Open where no profile is given.
+
+        ``carrier``: whose NAT is in front of it; ``one_way`` is then the delay to that.
+        """
+        number = self._number()
         ipv4, ipv6 = [f"203.0.113.{number}"], [f"2001:db8:{number:x}::1"]
         delay = self._default_one_way if one_way is None else one_way
-        return self._add(name, profile or Open(), delay, number, ipv4, ipv6)
+        return self._add(name, profile or Open(), delay, number, ipv4, ipv6, carrier)
+
+    def carrier(
+        self,
+        name: str,
+        behaviour: Behaviour | None = None,
+        one_way: float = CARRIER_ONE_WAY,
+        isolated: bool = True,
+    ) -> Carrier:
+        """A carrier's NAT for several sites. ``isolated``: they reach each other through it or not at all."""
+        number = self._number()
+        self._check_name(name)
+        behaviour = behaviour or Behaviour()
+        addresses = [f"203.0.113.{number}", *(f"198.18.{number}.{more}" for more in range(1, behaviour.pool))]
+        self.carriers[name] = carrier = Carrier(self._keeper, name, number, addresses, behaviour)
+        carrier.build(one_way, isolated)
+        return carrier
+
+    def _number(self) -> int:
+        number = 1 + len(self.carriers) + sum(1 for site in self.sites.values() if site.number > 0)
+        if number > _MOST_SITES:
+            raise LaboratoryError("no more public addresses")
+        return number
+
+    def _check_name(self, name: str) -> None:
+        if name in self.sites or name in self.carriers:
+            raise LaboratoryError(f"there is a site {name} already")
 
     def _add(
-        self, name: str, profile: Profile, one_way: float, number: int, ipv4: list[str], ipv6: list[str]
+        self,
+        name: str,
+        profile: Profile,
+        one_way: float,
+        number: int,
+        ipv4: list[str],
+        ipv6: list[str],
+        carrier: Carrier | None = None,
     ) -> Host:
-        if name in self.sites:
-            raise LaboratoryError(f"there is a site {name} already")
-        self.sites[name] = site = Site(name, number, profile, self._keeper, one_way, ipv4, ipv6)
+        self._check_name(name)
+        site = Site(name, number, profile, self._keeper, one_way, ipv4, ipv6)
+        if carrier is not None:
+            carrier.subscribe(site)
+        self.sites[name] = site
         return site.host(name)
 
     # -- what the internet does
@@ -134,6 +179,24 @@ class Laboratory:
             self.sites[site].profile.reboot(self.sites[site])
         finally:
             self.link_up(site)
+
+    def reboot_carrier(self, carrier: str) -> None:
+        """The same for a carrier's NAT."""
+        self.link_down(carrier)
+        try:
+            self._keeper.core.ask("forget", name=carrier)
+        finally:
+            self.link_up(carrier)
+
+    def age(self, name: str, seconds: float) -> None:
+        """Let time pass for the user-space NAT of a site or carrier: its timeouts come nearer."""
+        self._keeper.core.ask("age", name=name, seconds=seconds)
+
+    def mappings(self, name: str) -> list[dict[str, Any]]:
+        """The TCP table of such a NAT: ``inside`` and ``public`` endpoints, and the ``remote`` ones of each."""
+        reply, _ = self._keeper.core.ask("mappings", name=name)
+        mappings: list[dict[str, Any]] = reply["mappings"]
+        return mappings
 
     # -- watching
 

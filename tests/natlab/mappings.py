@@ -53,6 +53,8 @@ class Table:
         self._dice = dice
         self._by_key: dict[tuple[object, ...], Mapping] = {}
         self._by_public: dict[Endpoint, Mapping] = {}
+        # By private and remote endpoint: what came in through a mapping is answered through the same one.
+        self._by_pair: dict[tuple[Endpoint, Endpoint], Mapping] = {}
         # Nothing runs out before this; connections only live longer than they seemed to, or are lowered here.
         self._earliest = float("inf")
         self._pairs: dict[bytes, bytes] = {}
@@ -68,6 +70,7 @@ class Table:
         """Reboot."""
         self._by_key.clear()
         self._by_public.clear()
+        self._by_pair.clear()
         self._pairs.clear()
         self._last = dict.fromkeys(self._public, self._somewhere())
 
@@ -83,6 +86,9 @@ class Table:
         """The mapping for what ``inside`` sends to ``remote``; None if there is none and ``new`` is false, or
         if no port is left."""
         self._purge(now)
+        known = self._by_pair.get((inside, remote))
+        if known is not None:
+            return known
         mapping = self._behaviour.mapping
         part: tuple[object, ...] = () if mapping == EI else remote if mapping == APD else remote[:1]
         key = (*inside, *part)
@@ -97,6 +103,7 @@ class Table:
         """The connection, made if need be, seen now."""
         connection = mapping.connections.setdefault(remote, Connection(now))
         connection.seen = now
+        self._by_pair[mapping.inside, remote] = mapping
         return connection
 
     def lower(self, connection: Connection) -> None:
@@ -106,6 +113,8 @@ class Table:
     def end(self, mapping: Mapping, remote: Endpoint) -> None:
         """One connection is over."""
         mapping.connections.pop(remote, None)
+        if self._by_pair.get((mapping.inside, remote)) is mapping:
+            del self._by_pair[mapping.inside, remote]
         if not mapping.connections:
             self._by_key.pop(mapping.key, None)
             self._by_public.pop(mapping.public, None)

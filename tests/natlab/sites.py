@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tests.natlab.behaviour import Behaviour
 from tests.natlab.namespace import Host, Keeper, LaboratoryError, Namespace
 
 UPLINK = "uplink"
@@ -30,8 +31,9 @@ class Profile(Protocol):
 class Site:
     """One place on the internet.
 
-    ``number``: its own one, for private networks; ``ipv4``, ``ipv6``: its public addresses; ``router``: what
-    translates or filters for it, None where its host is on the core itself.
+    ``number``: its own one, for private networks; ``ipv4``, ``ipv6``: its public addresses; ``outside``: the
+    IPv4 ones of its uplink, which behind a ``carrier`` are not public; ``router``: what translates, filters or
+    routes for it, None where its host is on the core itself.
     """
 
     name: str
@@ -41,14 +43,26 @@ class Site:
     one_way: float
     ipv4: Sequence[str]
     ipv6: Sequence[str]
+    carrier: str | None = None
+    outside: Sequence[str] = ()
     router: Namespace | None = None
     hosts: list[Host] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.outside = self.outside or self.ipv4
 
     def host(self, name: str) -> Host:
         """Add one more host to its network."""
         return self.profile.add_host(self, name)
 
     # -- for profiles
+
+    def enlarge(self, count: int) -> None:
+        """Have so many public IPv4 addresses; to be called before anything is connected."""
+        if self.carrier is not None and count > len(self.ipv4):
+            raise LaboratoryError(f"{self.name}: a carrier gives one address")
+        self.ipv4 = [*self.ipv4, *(f"198.18.{self.number}.{more}" for more in range(len(self.ipv4), count))]
+        self.outside = self.outside if self.carrier else self.ipv4
 
     def new_host(self, name: str, addresses: list[str]) -> Host:
         """A namespace for a host; not connected to anything yet."""
@@ -72,21 +86,35 @@ class Site:
         ip: Sequence[str] = (),
         nft: str = "",
         sysctl: Mapping[str, str] | None = None,
+        routed: Sequence[str] | None = None,
+        behaviour: Behaviour | None = None,
     ) -> None:
-        """Give a namespace the uplink to the core with these public addresses, and further settings."""
+        """Give a namespace the uplink to the core with these addresses, and further settings.
+
+        ``routed``: the addresses that the core routes to it, where that are others than those it has itself;
+        ``behaviour``: that of a NAT between the uplink and the core, which then has these.
+        """
+        routes = list(addresses if routed is None else routed)
         lines = [
             "link set lo up",
             # No link-local address: nothing would answer it, and captures stay free of its noise.
             f"link set {UPLINK} up addrgenmode none",
             *(f"address add {address}/{_bits(address)} dev {UPLINK}" for address in addresses),
-            *(f"route add {everything} dev {UPLINK}" for everything in _defaults(addresses)),
+            *(f"route add {everything} dev {UPLINK}" for everything in _defaults(routes)),
             *ip,
         ]
         descriptor = namespace.configure(lines, nft, sysctl, tun=UPLINK)
         assert descriptor is not None
         try:
-            routes = list(addresses)
-            self.keeper.core.ask("attach", [descriptor], site=self.name, routes=routes, one_way=self.one_way)
+            self.keeper.core.ask(
+                "attach",
+                [descriptor],
+                site=self.name,
+                routes=routes,
+                one_way=self.one_way,
+                carrier=self.carrier,
+                behaviour=behaviour.as_message() if behaviour is not None else None,
+            )
         finally:
             os.close(descriptor)
 
@@ -109,7 +137,7 @@ class Open:
         """The site's only host."""
         if site.hosts:
             raise LaboratoryError(f"{site.name} is open: it has one host")
-        host = site.new_host(name, [*site.ipv4, *(site.ipv6 if self.ipv6 else ())])
+        host = site.new_host(name, [*site.outside, *(site.ipv6 if self.ipv6 else ())])
         site.connect(host, host.addresses)
         return host
 

@@ -139,7 +139,9 @@ class ConversationTests(BrokerProtocolTestCase):
         self.assertEqual(self.said(), [Pong(2)])
 
     def test_where_the_ends_are(self) -> None:
-        self.assertEqual((str(self.protocol.local), str(self.protocol.remote)), ("10.0.0.1:4000", "192.0.2.7:5000"))
+        self.assertEqual(
+            (str(self.protocol.local), str(self.protocol.remote)), ("10.0.0.1:4000", "192.0.2.7:5000")
+        )
         wire = Wire(self.clock, IPv6Address("TCP", "::ffff:10.0.0.1", 4000), THERE)
         protocol = BrokerProtocol(self.clock, self.room)
         wire.attach(protocol)

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint
 from p2phole.peer.meeting import ANSWER_SECONDS, FIRST_REST, LONGEST_REST, Meeting, Round, meeting
-from p2phole.punch.attempt import Report, Success
-from p2phole.punch.verdict import REASONS
+from p2phole.punch.attempt import Success
+from p2phole.punch.verdict import REASONS, Report
 from p2phole.wire.messages import Introduction
 
 HERE = Endpoint.parse("192.0.2.7:5000")
@@ -202,6 +202,36 @@ class OtherSideTests(MeetingTestCase):
         self.assertEqual(self.log(), ["cancel", "start"])
 
 
+class OffendedTests(MeetingTestCase):
+    def test_not_listened_to_for_a_while(self) -> None:
+        for punching in (False, True):
+            self.setUp()
+            if punching:
+                self.meeting.introduced(MESSAGE)
+            self.meeting.offended()
+            self.meeting.offended()
+            self.log()
+            self.meeting.want()
+            self.meeting.requested()
+            self.meeting.introduced(MESSAGE)
+            self.clock.advance(FIRST_REST - 1)
+            self.assertEqual(self.log(), [])
+            self.clock.advance(1)
+            self.assertEqual((self.log(), self.clock.getDelayedCalls()), (["refresh"], []))
+
+    def test_a_start_that_is_under_way_is_cancelled(self) -> None:
+        self.meeting.introduced(MESSAGE)
+        self.log()
+        self.meeting.offended()
+        self.assertEqual(self.log(), ["cancel"])
+
+    def test_what_was_waited_for_before_is_not_any_more(self) -> None:
+        self.meeting.introduced(MESSAGE)
+        self.meeting.round_failed(SILENT)
+        self.meeting.offended()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+
 class AnyOrderTests(MeetingTestCase):
     INPUTS = st.sampled_from(
         [
@@ -214,6 +244,7 @@ class AnyOrderTests(MeetingTestCase):
             "refreshed",
             "absent",
             "broker_lost",
+            "offended",
             "stop",
             "wait",
         ]
@@ -240,7 +271,7 @@ class AnyOrderTests(MeetingTestCase):
         self.meeting.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         log = self.log()
-        for name in ("introduced", "requested", "want", "refreshed", "absent", "broker_lost", "stop"):
+        for name in ("introduced", "requested", "want", "refreshed", "absent", "broker_lost", "offended", "stop"):
             getattr(self.meeting, name)(*([MESSAGE] if name == "introduced" else []))
         self.clock.advance(1000)
         self.assertEqual(self.log(), [])
@@ -265,5 +296,5 @@ class AnyOrderTests(MeetingTestCase):
         self.assertEqual(
             names,
             {"introduced", "requested", "want", "won", "start_failed", "round_failed"}
-            | {"refreshed", "absent", "unanswered", "broker_lost", "stop"},
+            | {"refreshed", "absent", "unanswered", "broker_lost", "offended", "calm", "stop"},
         )

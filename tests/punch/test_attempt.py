@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.peer.acceptor import Acceptor
-from p2phole.punch.attempt import DEADLINE, Report, Start, Success, attempt
+from p2phole.punch.attempt import DEADLINE, Start, Success, attempt
 from p2phole.punch.schedule import PATIENT, SynBudget
 from p2phole.punch.shared_port import SharedPort
+from p2phole.punch.verdict import Report
 from p2phole.secure.channel import Channel
 from p2phole.secure.preface import build
 from tests.doubles import THERE, Wire
@@ -74,9 +75,7 @@ class AttemptTests(AttemptTestCase):
         self.assertEqual(self.lost, [])
         self.clock.advance(0.02)
         [report] = self.lost
-        self.assertEqual(
-            report.outcomes, {str(NEAR.endpoint): "unreachable", str(SEEN.endpoint): "silent"}
-        )
+        self.assertEqual(report.outcomes, {str(NEAR.endpoint): "unreachable", str(SEEN.endpoint): "silent"})
         self.assertEqual((self.won, self.dialler.open, self.clock.getDelayedCalls()), ([], [], []))
 
     def test_nothing_to_dial(self) -> None:
@@ -207,7 +206,9 @@ class PairTests(SynchronousTestCase):
             self.side(outside, other)
             self.check()
             self.assertEqual(self.won[other].candidate, "prflx")
-            self.assertEqual((self.won[dialler].candidate, str(self.won[dialler].remote)), ("srflx", "192.0.2.2:4000"))
+            self.assertEqual(
+                (self.won[dialler].candidate, str(self.won[dialler].remote)), ("srflx", "192.0.2.2:4000")
+            )
 
     def test_two_routers_silent_or_not(self) -> None:
         for stray in ("silent", "reset"):

@@ -95,7 +95,13 @@ class ForbiddenTests(SynchronousTestCase):
         self.assertAllowed("192.0.2.1:5000", here)
 
     def test_loopback(self) -> None:
-        for text in ("127.0.0.1:5000", "127.9.9.9:5000", "[::1]:5000", "[64:ff9b::127.0.0.1]:5000", "[2002:7f00:1::]:5000"):
+        for text in (
+            "127.0.0.1:5000",
+            "127.9.9.9:5000",
+            "[::1]:5000",
+            "[64:ff9b::127.0.0.1]:5000",
+            "[2002:7f00:1::]:5000",
+        ):
             self.assertForbidden("loopback", text)
             self.assertForbidden("loopback", text, OFFICE, proven=True)
             self.assertAllowed(text, LOOPBACK)
@@ -108,7 +114,12 @@ class ForbiddenTests(SynchronousTestCase):
         self.assertForbidden("below 1024", "192.0.2.1:22", theirs=at("192.0.2.1:23"))
 
     def test_itself(self) -> None:
-        for text in ("203.0.113.5:4000", "192.168.1.7:4000", "[2001:db8:1::7]:4000", "[64:ff9b::203.0.113.5]:4000"):
+        for text in (
+            "203.0.113.5:4000",
+            "192.168.1.7:4000",
+            "[2001:db8:1::7]:4000",
+            "[64:ff9b::203.0.113.5]:4000",
+        ):
             self.assertForbidden("itself", text, proven=True)
         self.assertForbidden("itself", "127.0.0.1:4000", LOOPBACK)
         # Another peer on this machine, or behind the same router.
@@ -152,7 +163,7 @@ def oracle(endpoint: Endpoint, theirs: Endpoint, here: Surroundings, proven: boo
     """
     ip = inside(endpoint.ip)
     number = int(ip)
-    local = ip.version == 4 and number >> 24 == 127 or ip.version == 6 and number == 1
+    local = (ip.version == 4 and number >> 24 == 127) or (ip.version == 6 and number == 1)
     by_loopback = here.broker == IPv6Address("::1") or str(here.broker).startswith("127.")
     own = [one.ip for one in here.interfaces]
     if ip.version == 4:
@@ -188,8 +199,7 @@ def oracle(endpoint: Endpoint, theirs: Endpoint, here: Surroundings, proven: boo
     brokers_network = any(
         endpoint.ip in one.network and here.broker in one.network
         for one in here.interfaces
-        if one.network.version == endpoint.ip.version == here.broker.version
-        and not one.ip.is_loopback
+        if one.network.version == endpoint.ip.version == here.broker.version and not one.ip.is_loopback
     )
     return not private or proven or theirs.ip == here.observed.ip or brokers_network
 
@@ -214,7 +224,15 @@ places = st.builds(
     Surroundings,
     st.lists(
         st.sampled_from(
-            ["127.0.0.1/8", "192.168.1.7/24", "10.1.2.3/8", "::1/128", "2001:db8:1::7/64", "fc00::7/64", "192.0.2.0/31"]
+            [
+                "127.0.0.1/8",
+                "192.168.1.7/24",
+                "10.1.2.3/8",
+                "::1/128",
+                "2001:db8:1::7/64",
+                "fc00::7/64",
+                "192.0.2.0/31",
+            ]
         ).map(interface)
     ).map(tuple),
     st.sampled_from([4000, 1023, 65535]),
@@ -226,7 +244,7 @@ places = st.builds(
 class OracleTests(SynchronousTestCase):
     @given(strategies.endpoints, strategies.endpoints, places, st.booleans(), st.sampled_from("dots"))
     @example(at("10.0.0.1:5000"), at("203.0.113.5:1"), HOME, False, "d")
-    @settings(deadline=None, max_examples=800)
+    @settings(deadline=None, max_examples=500)
     def test_as_the_contract_says(
         self, endpoint: Endpoint, theirs: Endpoint, here: Surroundings, proven: bool, alike: str
     ) -> None:

@@ -31,9 +31,7 @@ class DialTestCase(SynchronousTestCase):
             self.built.append(candidate)
             return Protocol()
 
-        dial = Dial(
-            self.clock, self.dialler, CANDIDATE, Redial(lambda: 0.5, eager), self.budget, UNTIL, build
-        )
+        dial = Dial(self.clock, self.dialler, CANDIDATE, Redial(lambda: 0.5, eager), self.budget, UNTIL, build)
         dial.dial()
         return dial
 

@@ -62,7 +62,9 @@ class ProbeTests(SynchronousTestCase):
         self.say(self.dialler.calls[1], f"seen {SEEN[1]}\n".encode())
         self.assertNoResult(found)
         self.say(self.dialler.calls[0], f"seen {SEEN[0]}\n".encode())
-        self.assertEqual(self.successResultOf(found), [Observation(*pair) for pair in zip(TARGETS, SEEN, strict=True)])
+        self.assertEqual(
+            self.successResultOf(found), [Observation(*pair) for pair in zip(TARGETS, SEEN, strict=True)]
+        )
         self.check_over()
 
     def test_nothing_to_ask(self) -> None:

@@ -4,8 +4,7 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.punch.attempt import Report
-from p2phole.punch.verdict import REASONS, reason
+from p2phole.punch.verdict import REASONS, Report, reason
 from p2phole.secure.channel import DROP_REASONS
 
 OUTCOMES = ("silent", "refused", "unreachable", "elsewhere", "connected", "lost", "spent")
@@ -27,7 +26,7 @@ class ReasonTests(SynchronousTestCase):
             (("silent",), ("unproven",), "unproven"),
             ((), ("unproven",), "unproven"),
         ):
-            report = Report({str(at): one for at, one in enumerate(outcomes)}, {drop: 1 for drop in drops})
+            report = Report({str(at): one for at, one in enumerate(outcomes)}, dict.fromkeys(drops, 1))
             self.assertEqual(reason(report), word, (outcomes, drops))
 
     def test_every_report_has_a_reason(self) -> None:

@@ -64,7 +64,9 @@ class HandshakeTests(SynchronousTestCase):
             leading.write(b"from the leader")
             following.write(b"from the follower")
             meeting.run()
-            self.assertEqual((meeting.leading.said, meeting.following.said), ([b"from the follower"], [b"from the leader"]))
+            self.assertEqual(
+                (meeting.leading.said, meeting.following.said), ([b"from the follower"], [b"from the leader"])
+            )
             self.assertEqual(meeting.leading.drops + meeting.following.drops, [])
             meeting.clock.advance(10 * PROOF_SECONDS)
             self.assertEqual((meeting.one.disconnecting, meeting.two.disconnecting), (False, False))
@@ -74,9 +76,11 @@ class HandshakeTests(SynchronousTestCase):
             meeting = Meeting(**way)  # type: ignore[arg-type]
             for pipe in (meeting.one, meeting.two):
                 whole = pipe.bufferReceived
-                pipe.bufferReceived = lambda data, whole=whole: [  # type: ignore[method-assign]
-                    whole(data[at : at + 1]) for at in range(len(data))
-                ]
+                pipe.bufferReceived = (
+                    lambda data, whole=whole: [  # type: ignore[method-assign]
+                        whole(data[at : at + 1]) for at in range(len(data))
+                    ]
+                )
             meeting.run()
             meeting.leading.links[0].write(b"x")
             meeting.run()
@@ -106,7 +110,9 @@ class HandshakeTests(SynchronousTestCase):
 
     def test_where_the_ends_are(self) -> None:
         meeting = Meeting()
-        self.assertEqual((str(meeting.leader.local), str(meeting.leader.remote)), ("10.0.0.1:4000", "192.0.2.7:5000"))
+        self.assertEqual(
+            (str(meeting.leader.local), str(meeting.leader.remote)), ("10.0.0.1:4000", "192.0.2.7:5000")
+        )
         self.assertEqual((meeting.leader.dialled, Meeting(leader_dials=False).leader.dialled), (True, False))
 
     def test_the_link_ends_with_the_connection(self) -> None:
@@ -317,7 +323,9 @@ class RaceIsOverTests(EdgeTestCase):
 class AnythingTests(EdgeTestCase):
     PIECES = st.one_of(
         st.binary(max_size=60),
-        st.sampled_from([build(FOLLOWS.my_tag), build(LEADS.my_tag), build(bytes(32)), b"\x16\x03\x01\x00\x05hello"]),
+        st.sampled_from(
+            [build(FOLLOWS.my_tag), build(LEADS.my_tag), build(bytes(32)), b"\x16\x03\x01\x00\x05hello"]
+        ),
         st.integers(0, 5000).map(bytes),
     )
 

@@ -31,7 +31,9 @@ class FingerprintTests(SynchronousTestCase):
     def test_of_the_key_and_not_of_the_certificate(self) -> None:
         key = Ed25519PrivateKey.generate()
         self.assertEqual(fingerprint(Credentials.of(key).certificate), Credentials.of(key).fingerprint)
-        self.assertNotEqual(Credentials.of(Ed25519PrivateKey.generate()).fingerprint, Credentials.of(key).fingerprint)
+        self.assertNotEqual(
+            Credentials.of(Ed25519PrivateKey.generate()).fingerprint, Credentials.of(key).fingerprint
+        )
 
     def test_the_certificate_tells_nothing_else(self) -> None:
         certificate = Credentials.of(Ed25519PrivateKey.generate()).certificate

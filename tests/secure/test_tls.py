@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -68,7 +69,9 @@ def shake(one: SSL.Connection, two: SSL.Connection) -> tuple[str, str]:
     return first.outcome, second.outcome
 
 
-def context_of(key: PrivateKeyTypes, shown: x509.Certificate | X509, most: int = SSL.TLS1_3_VERSION) -> SSL.Context:
+def context_of(
+    key: PrivateKeyTypes, shown: x509.Certificate | X509, most: int = SSL.TLS1_3_VERSION
+) -> SSL.Context:
     """A side that is not of this program."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_max_proto_version(most)
@@ -93,7 +96,8 @@ class PinnedTLSTests(SynchronousTestCase):
     def pair(self, real_client: Credentials, real_server: Credentials) -> tuple[str, str]:
         """The client should be the leader and the server the follower."""
         return shake(
-            client(PinnedTLS(real_client, FOLLOWER.fingerprint)), server(PinnedTLS(real_server, LEADER.fingerprint))
+            client(PinnedTLS(real_client, FOLLOWER.fingerprint)),
+            server(PinnedTLS(real_server, LEADER.fingerprint)),
         )
 
     def test_the_keys_that_were_named(self) -> None:
@@ -126,7 +130,10 @@ class PinnedTLSTests(SynchronousTestCase):
         self.assertEqual(shake(connecting(context), server(PinnedTLS(FOLLOWER, LEADER.fingerprint)))[1], "refused")
 
     def test_dates_do_not_matter(self) -> None:
-        for first, last in ((LONG_AGO, SOON), (datetime(2090, 1, 1, tzinfo=UTC), datetime(2091, 1, 1, tzinfo=UTC))):
+        for first, last in (
+            (LONG_AGO, SOON),
+            (datetime(2090, 1, 1, tzinfo=UTC), datetime(2091, 1, 1, tzinfo=UTC)),
+        ):
             dated = Credentials(LEADER.key, certificate(LEADER.key, first, last))
             self.assertEqual(self.pair(dated, FOLLOWER), ("done", "done"))
 
@@ -162,7 +169,9 @@ class PinnedTLSTests(SynchronousTestCase):
         version = bytes.fromhex("a003020102")
         self.assertIn(version, encoded)
         shown = load_certificate(FILETYPE_ASN1, encoded.replace(version, version[:-1] + b"\x03", 1))
-        context = context_of(LEADER.key, shown)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of X509, which alone carries such a thing
+            context = context_of(LEADER.key, shown)
         self.assertEqual(shake(connecting(context), server(PinnedTLS(FOLLOWER, LEADER.fingerprint)))[1], "refused")
 
     def test_a_session_is_never_resumed(self) -> None:
@@ -190,6 +199,10 @@ class PinnedTLSTests(SynchronousTestCase):
             one.bio_write(two.bio_read(65_536))
             self.assertEqual(one.recv(100), b"hello")
             session = one.get_session()
+
+    def test_rehearsed(self) -> None:
+        tls.rehearse(LEADER)
+        self.assertEqual(self.pair(LEADER, FOLLOWER), ("done", "done"))
 
     def test_one_context_serves_several_connections(self) -> None:
         one, two = PinnedTLS(LEADER, FOLLOWER.fingerprint), PinnedTLS(FOLLOWER, LEADER.fingerprint)

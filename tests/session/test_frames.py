@@ -22,7 +22,8 @@ def header(length: int, kind: int = 2, flags: int = 0, stream: int = 0, number: 
 class FrameTests(SynchronousTestCase):
     def test_on_the_wire(self) -> None:
         self.assertEqual(
-            Frame(Kind.DATA, 258, b"hi").encode(), b"\x00\x11\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x02hi"
+            Frame(Kind.DATA, 258, b"hi").encode(),
+            b"\x00\x11\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x02hi",
         )
         self.assertEqual((HEADER.size, [int(kind) for kind in Kind]), (16, [1, 2, 3, 4, 5, 6]))
 

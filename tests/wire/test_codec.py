@@ -52,9 +52,7 @@ class RoundTripTests(SynchronousTestCase):
     def test_the_longest_that_a_peer_may_say_fits(self) -> None:
         far = Candidate("srflx", Endpoint.parse("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535"))
         name = "\U0001f98a" * 64
-        encode(
-            m.Register(name, name, "f" * 64, "f" * 32, (far,) * m.MAX_CANDIDATES, ("ffffffff",) * m.MAX_LINKED)
-        )
+        encode(m.Register(name, name, "f" * 64, "f" * 32, (far,) * m.MAX_CANDIDATES, ("ffffffff",) * m.MAX_LINKED))
         encode(
             m.Introduction(
                 name, "f" * 64, "f" * 32, far.endpoint, (far,) * m.MAX_CANDIDATES, "f" * 32, 2**31 - 1, 1 / 3
@@ -181,7 +179,8 @@ class RefusedTests(SynchronousTestCase):
             data = json.dumps(content, ensure_ascii=False).encode()
             problem = self.assertRaises(BadLine, decode_to_broker, data)
             self.assertEqual(
-                decode_to_peer(encode(m.Error(problem.code, problem.detail))), m.Error(problem.code, problem.detail)
+                decode_to_peer(encode(m.Error(problem.code, problem.detail))),
+                m.Error(problem.code, problem.detail),
             )
 
 
@@ -193,7 +192,9 @@ class AnythingTests(SynchronousTestCase):
             except BadLine as problem:
                 problem.detail.encode()
                 self.assertEqual(harmless(str(problem)), str(problem))
-                self.assertEqual(decode_to_peer(encode(m.Error(problem.code, problem.detail))).detail, problem.detail)
+                self.assertEqual(
+                    decode_to_peer(encode(m.Error(problem.code, problem.detail))).detail, problem.detail
+                )
 
     @given(st.binary(max_size=200))
     @settings(deadline=None, max_examples=150)

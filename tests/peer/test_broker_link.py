@@ -1,0 +1,209 @@
+"""Registered with the broker, and coming back to it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.tcp import makeBinding
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2phole.errors import LocalError
+from p2phole.peer.broker_link import CONNECT_SECONDS, LONGEST_PAUSE, BrokerLink
+from p2phole.peer.broker_protocol import ANSWER_SECONDS
+from p2phole.peer.errors import BrokerRefused, NoSuchHost, NotABroker, VersionMismatch
+from p2phole.peer.settings import BrokerAddress
+from p2phole.wire.codec import encode
+from p2phole.wire.messages import Error, Message, Registered, Welcome
+from tests.peer.test_broker_protocol import WELCOME, Room, lines
+from tests.support.network import Network
+
+
+class FakeBroker(Protocol):
+    """Answers as its factory has been told."""
+
+    def connectionMade(self) -> None:
+        self.lost = ""
+        self.heard = b""
+        factory: Any = self.factory
+        factory.connections.append(self)
+        factory.at.append(factory.seconds())
+        self.transport.write(factory.banner)  # type: ignore[union-attr]
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard += data
+        answers: dict[bytes, bytes] = self.factory.answers  # type: ignore[union-attr]
+        for word, answer in answers.items():
+            if word in data:
+                self.transport.write(answer)  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost = type(reason.value).__name__
+
+
+class Brokers(Factory):
+    protocol = FakeBroker
+    noisy = False
+
+    def __init__(self, seconds: Any) -> None:
+        self.seconds = seconds
+        self.connections: list[FakeBroker] = []
+        self.at: list[float] = []
+        self.banner = b""
+        self.answers = {b'"hello"': lines(WELCOME), b'"register"': lines(Registered())}
+
+
+class BrokerLinkTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.network = Network(Clock())
+        self.peer = self.network.host("peer", ["192.0.2.2", "2001:db8::2"])
+        self.machine = self.network.host("broker", ["192.0.2.1", "2001:db8::1"])
+        self.brokers = Brokers(self.machine.seconds)
+        self.room = Room()
+        self.failures: list[LocalError] = []
+        self.links: list[BrokerLink] = []
+
+    def tearDown(self) -> None:
+        for link in self.links:
+            link.stop()
+        self.network.advance(1)
+        self.assertEqual(list(self.peer.getDelayedCalls()), [])
+
+    def listen(self) -> Any:
+        return self.machine.listenTCP(9000, self.brokers, interface="::")
+
+    def link(self, host: str = "192.0.2.1", random: float = 0.5) -> BrokerLink:
+        binding = makeBinding("", 4000, reuseAddress=True, reusePort=True)
+        link = BrokerLink(
+            self.peer, BrokerAddress(host, 9000), binding, self.room, lambda: random, self.failures.append
+        )
+        self.links.append(link)
+        link.start()
+        self.network.advance(1)
+        return link
+
+    def registrations(self) -> int:
+        return self.room.told.count("registered")
+
+    def test_registered_from_the_shared_port(self) -> None:
+        self.network.name("broker.example", "192.0.2.1")
+        for host in ("192.0.2.1", "2001:db8::1", "broker.example"):
+            self.setUp()
+            self.network.name("broker.example", "192.0.2.1")
+            self.listen()
+            self.link(host)
+            [connection] = self.brokers.connections
+            self.assertEqual((self.registrations(), self.failures), (1, []))
+            self.assertEqual(connection.transport.getPeer().port, 4000)  # type: ignore[union-attr]
+
+    def test_stopped_with_a_reset(self) -> None:
+        self.listen()
+        link = self.link()
+        stopped = link.stop()
+        self.network.advance(1)
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual([one.lost for one in self.brokers.connections], ["ConnectionLost"])
+        self.network.advance(60)
+        self.assertEqual(len(self.brokers.connections), 1)
+
+    def test_stopped_while_it_connects_or_registers(self) -> None:
+        for answers in ({}, {b'"hello"': lines(WELCOME)}):
+            self.setUp()
+            self.listen()
+            self.brokers.answers = answers
+            stopped = self.link().stop()
+            self.network.advance(1)
+            self.assertIsNone(self.successResultOf(stopped))
+            self.assertEqual(self.failures, [])
+        self.setUp()
+        stopped = self.link("192.0.2.99").stop()
+        self.network.advance(1)
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.failures, [])
+
+    def test_comes_back_at_once_when_it_is_dropped(self) -> None:
+        self.listen()
+        link = self.link()
+        link.drop()
+        self.network.advance(3)
+        self.assertEqual((self.registrations(), len(self.brokers.connections)), (2, 2))
+
+    def test_comes_back_after_a_restart(self) -> None:
+        for away in (1, 20, 300):
+            self.setUp()
+            port = self.listen()
+            self.link()
+            self.machine.stack.close_all() if away == 1 else port.stopListening()
+            for connection in self.brokers.connections:
+                connection.transport.abortConnection()  # type: ignore[union-attr]
+            self.network.advance(away)
+            self.listen()
+            self.network.advance(LONGEST_PAUSE + 2)
+            self.assertEqual((self.registrations(), self.failures), (2, []), away)
+
+    def test_pauses_grow_to_eight_seconds_at_the_most(self) -> None:
+        self.link("192.0.2.1", random=0.999)
+        self.network.advance(200)
+        tries = [one.time for one in self.network.packets if one.sender == "peer" and one.flags == "SYN"]
+        pauses = [after - before for before, after in pairwise(tries)]
+        self.assertLess(pauses[0], 2.5)
+        self.assertLess(pauses[0], pauses[2])
+        self.assertLessEqual(max(pauses), 8.5)
+        self.assertEqual(self.failures, [])
+
+    def test_pauses_grow_too_while_it_is_not_registered(self) -> None:
+        self.listen()
+        self.link()
+        self.brokers.answers = {b'"hello"': lines(Error("replaced", "no"))}
+        self.brokers.connections[0].transport.abortConnection()  # type: ignore[union-attr]
+        self.network.advance(200)
+        self.assertTrue(20 < len(self.brokers.connections) < 60)
+        # It had been registered once: what goes wrong now is only logged.
+        self.assertEqual(self.failures, [])
+
+    def test_no_such_host(self) -> None:
+        self.link("nowhere.example")
+        [error] = self.failures[:1]
+        self.assertIsInstance(error, NoSuchHost)
+        self.assertIn("no host nowhere.example", str(error))
+
+    def refused(self, kind: type[LocalError], **words: str) -> str:
+        self.listen()
+        self.link()
+        self.network.advance(ANSWER_SECONDS + 1)
+        self.assertIsInstance(self.failures[0], kind)
+        self.assertIn("192.0.2.1:9000", str(self.failures[0]))
+        return str(self.failures[0])
+
+    def answer(self, *messages: Message) -> None:
+        self.brokers.answers = {b'"hello"': lines(*messages)}
+
+    def test_the_broker_says_no(self) -> None:
+        self.answer(Error("version", "update the peer"))
+        self.assertIn("update the peer", self.refused(VersionMismatch))
+        self.setUp()
+        self.answer(WELCOME, Error("bad-name", "the name is empty"))
+        self.assertIn("the name is empty", self.refused(BrokerRefused))
+
+    def test_not_a_broker(self) -> None:
+        for answer, banner in (
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", b""),
+            (b"\x15\x03\x01\x00\x02\x02\x28\n", b""),
+            (b"", b"220 mail ESMTP\r\n"),
+            (b"", b"x" * 100_000),
+            (b"", b""),
+            (encode(Welcome(1, "x", WELCOME.observed)), b""),
+        ):
+            self.setUp()
+            self.brokers.answers, self.brokers.banner = {b'"hello"': answer}, banner
+            self.assertIn("is not a p2phole broker (", self.refused(NotABroker))
+
+    def test_it_cannot_be_reached(self) -> None:
+        # It may be started yet: tried again, and said in the log only.
+        for host in ("192.0.2.1", "192.0.2.99"):
+            self.setUp()
+            self.link(host)
+            self.network.advance(3 * CONNECT_SECONDS)
+            self.assertEqual(self.failures, [])
