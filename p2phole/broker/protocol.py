@@ -71,7 +71,10 @@ class BrokerProtocol(LineReceiver):
     @property
     def observed(self) -> Endpoint:
         """The peer's endpoint as it is seen here; behind a proxy, the one that the proxy names."""
-        return _endpoint(cast(ITCPTransport, self.transport).getPeer())
+        try:
+            return _endpoint(cast(ITCPTransport, self.transport).getPeer())
+        except ValueError:
+            raise BadLine("bad-message", "the proxy names no address of the peer") from None
 
     # -- the line
 

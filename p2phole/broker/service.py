@@ -93,7 +93,8 @@ class BrokerService(Service):
 
     def _listening(self, port: IListeningPort) -> None:
         self._ports.append(port)
-        _log.info("The broker listens on {where}.", where=port.getHost())
+        where = port.getHost()
+        _log.info("The broker listens on port {port}.", port=getattr(where, "port", where))
 
     def stopService(self) -> Deferred[None]:
         """Listen no more; connections end with the process."""

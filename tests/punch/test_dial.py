@@ -192,6 +192,19 @@ class BudgetTests(DialTestCase):
         self.clock.advance(1.0)
         self.assertEqual(len(self.dialler.calls), 1)
 
+    def test_what_the_kernel_did_not_repeat_is_given_back(self) -> None:
+        for how in ("refuse", "icmp", "stop", "answer"):
+            self.setUp()
+            dial = self.dial()
+            self.clock.advance(2.5)
+            if how == "stop":
+                dial.stop()
+            elif how == "answer":
+                self.last.answer(THERE)
+            else:
+                getattr(self.last, how)()
+            self.assertEqual(int(self.budget.patience(CANDIDATE.endpoint.ip)), IN_ALL - 3 - 1, how)
+
     def syns(self) -> int:
         """Those of the kernel too: after 1, 2, 3, 4 and 5 s (tcp_syn_linear_timeouts)."""
         return sum(1 + int(self.ended[call] - call.at) for call in self.dialler.calls)
