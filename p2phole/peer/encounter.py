@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol as Interface
 
 from twisted.internet.defer import Deferred
@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from p2phole import events
+from p2phole.addresses import Endpoint
 from p2phole.behaviour import Behaviour
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
@@ -19,7 +20,7 @@ from p2phole.punch.birthday import Gate
 from p2phole.punch.candidates import Surroundings, forbidden, to_dial
 from p2phole.punch.prediction import calls_for_many_ports, calls_for_many_tries, order, takes_long
 from p2phole.punch.shared_port import SharedPort
-from p2phole.punch.verdict import REASONS, Report
+from p2phole.punch.verdict import REASONS, Report, reason, technique
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Identity, Pairing
@@ -59,8 +60,11 @@ class Company(Interface):
     def refresh(self) -> Deferred[None]:
         """Learn the mapping anew."""
 
-    def ask_for(self, instance: str) -> None:
-        """Ask the broker for another introduction."""
+    def latest(self) -> Endpoint:
+        """The last outside endpoint that this peer's NAT is known to have taken."""
+
+    def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
+        """Ask the broker for another introduction; ``before``: the latest endpoints at earlier starts."""
 
     def connected(self, encounter: Encounter) -> None:
         """There is a connection."""
@@ -85,6 +89,7 @@ class Encounter:
         self.lost_at: float | None = None
         self.ever_connected = False
         self._leaving = False
+        self._before: list[Endpoint] = []
         self._round = Round(self, company.clock, company.random)
         self.meeting = meeting(self._round)
         self.session = Session(company.clock, session_ident, self)
@@ -128,9 +133,10 @@ class Encounter:
             budget=self._round.budget,
             random=company.random,
             succeeded=self._won,
-            failed=self._start_failed,
+            failed=lambda report: self._start_failed(start, message, report),
             seconds=birthday.SECONDS if takes_long(mine, theirs) else DEADLINE,
         )
+        self._before = [*self._before[-1:], company.latest()]
         machine = attempt(start)
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)
@@ -143,7 +149,7 @@ class Encounter:
         if start.over or forbidden(message.observed, message.observed, company.surroundings()) is not None:
             return
         if calls_for_many_ports(mine, theirs) and company.gate.enter():
-            many = birthday.many_ports(company.clock, message.observed, start.channel)
+            many = birthday.many_ports(company.clock, company.port.fresh, message.observed, start.channel)
         elif calls_for_many_tries(mine, theirs) and company.gate.enter():
             ip = message.observed.ip
             many = birthday.many_tries(company.clock, company.port, ip, company.random, start.channel)
@@ -162,12 +168,16 @@ class Encounter:
         self._end_attempt()
         self.meeting.won(success)
 
-    def _start_failed(self, report: Report) -> None:
+    def _start_failed(self, start: Start, message: Introduction, report: Report) -> None:
         self._end_attempt()
-        if self._round.starts < MOST_STARTS:
-            self.meeting.start_failed(report)
+        mine, theirs = self._company.behaviour(), message.nat
+        one_address = message.observed.ip == self._company.surroundings().observed.ip
+        # Where nothing will do, and after so many tries, another start would be the same again.
+        last = start.seconds > DEADLINE or technique(mine, theirs) == "none"
+        if self._round.starts < MOST_STARTS and not last:
+            self.meeting.start_failed()
         else:
-            self.meeting.round_failed(report)
+            self.meeting.round_failed(reason(report, mine, theirs, one_address))
 
     def _end_attempt(self) -> None:
         if self._attempt is not None:
@@ -180,7 +190,7 @@ class Encounter:
 
     def ask(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        self._company.ask_for(self.instance)
+        self._company.ask_for(self.instance, self._before)
 
     def is_connected(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -190,11 +200,11 @@ class Encounter:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         self._company.events.emit(events.Introduced(self.name, self.theirs.fingerprint, self.instance))
 
-    def tell_failed(self, reason: str) -> None:
+    def tell_failed(self, word: str) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        detail = REASONS[reason]
+        detail = REASONS[word]
         _log.warn("No direct connection to {name}: {detail}", name=self.name, detail=detail)
-        self._company.events.emit(events.Failed(self.name, reason, detail, self.instance))
+        self._company.events.emit(events.Failed(self.name, word, detail, self.instance))
 
     def tell_connected(self, success: Success, seconds: float, attempts: int) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""

@@ -19,6 +19,8 @@ from p2phole.punch.prediction import predicted
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
 from p2phole.wire.messages import PROTOCOL_VERSION, DialledBack, Hello, Welcome
 
+SPARE = 4
+"""Ports of each earlier start that are named again."""
 DIALLED_BACK_SECONDS = 0.8
 """How long the broker's word on dialling back is waited for: it gives itself half a second, and the way."""
 
@@ -34,6 +36,7 @@ class Observer:
         self,
         clock: IReactorTime,
         dialler: Dialler,
+        fresh: Dialler,
         own: Sequence[IPAddress],
         local: Endpoint,
         broker: Endpoint,
@@ -45,13 +48,16 @@ class Observer:
         self.behaviour = UNKNOWN
         self._clock = clock
         self._dialler = dialler
+        self._fresh = fresh
         self._own = own
         self._local = local
         self._near, self._far = _targets(broker, welcome)
         self._observations = [Observation(broker, welcome.observed)]
         self._dialled_back: dict[str, str] = {}
         self._step = 0
+        self._latest = welcome.observed
         self._judge()
+        self._first_look: list[Deferred[None]] | None = []
         self._waiting_for: Deferred[None] | None = None
 
     @property
@@ -69,6 +75,9 @@ class Observer:
         there: to look is to open the filter that is under test.
         """
         await self._look(self._near)
+        waiting, self._first_look = self._first_look or [], None
+        for each in waiting:
+            each.callback(None)
         ask()
         self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
         await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
@@ -84,33 +93,46 @@ class Observer:
             self._waiting_for.cancel()
 
     def refresh(self) -> Deferred[None]:
-        """Learn the mapping anew where it may have changed."""
-        if not self.may_be_hard:
-            return succeed(None)
-        return ensureDeferred(self._look(self._near))
+        """Learn anew what the NAT will do next, where that changes: a NAT that maps independently of the
+        endpoint still does what the live connection to the broker proves."""
+        return ensureDeferred(self._refresh()) if self.may_be_hard else succeed(None)
+
+    async def _refresh(self) -> None:
+        if self._first_look is not None:
+            first: Deferred[None] = Deferred()
+            self._first_look.append(first)
+            await first
+        if self._step and self._near:
+            # From a port that the NAT has not mapped: what it shows is the last one that it took.
+            found = await probe(self._clock, self._fresh, self, self._near)
+            self._latest = found[-1].observed if found else self._latest
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
-        if not targets:
-            return
         found = await probe(self._clock, self._dialler, self, targets)
-        # Of the looks at one place only the last one counts, and it counts as the last of all.
-        self._observations = [
-            item for item in self._observations if item.target not in [new.target for new in found]
-        ] + found
-        seen = dict.fromkeys(item.observed for item in reversed(self._observations))
+        self._observations += found
+        seen = dict.fromkeys(item.observed for item in self._observations)
         self.seen = tuple(endpoint for endpoint in seen if endpoint != self.observed)[:3]
         self._judge()
 
     def _judge(self) -> None:
         self.behaviour = find(self._local, self._own, self._observations, self._dialled_back)
-        if self.behaviour.allocation == "sequential":
-            self._step = step_of([item.observed.port for item in self._observations])
+        sequential = self.behaviour.is_hard and self.behaviour.allocation == "sequential"
+        self._step = step_of([item.observed.port for item in self._observations]) if sequential else 0
+        self._latest = self._observations[-1].observed
 
-    def predictions(self) -> tuple[Candidate, ...]:
-        """The endpoints that the NAT will use next, where that can be told."""
-        if not self.behaviour.is_hard or self.behaviour.allocation != "sequential":
-            return ()
-        return predicted(self._observations[-1].observed, self._step)
+    @property
+    def latest(self) -> Endpoint:
+        """The last outside endpoint that the NAT is known to have taken."""
+        return self._latest
+
+    def predictions(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:
+        """The endpoints that the NAT will use next, where that can be told.
+
+        ``before``: what was the latest when earlier starts towards the same member began.  What a NAT took
+        then for that member it may well use again, so what could be told then comes first.
+        """
+        found = [one for latest in before[-2:] for one in predicted(latest, self._step)[:SPARE]]
+        return tuple(dict.fromkeys([*found, *predicted(self._latest, self._step)]))
 
     # -- Phrases
 

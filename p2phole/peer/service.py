@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.application.service import IService, Service
@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from p2phole import events
-from p2phole.addresses import InterfaceAddress, is_loopback, is_private
+from p2phole.addresses import Endpoint, InterfaceAddress, is_loopback, is_private
 from p2phole.behaviour import UNKNOWN, Behaviour
 from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
@@ -151,7 +151,7 @@ class PeerService(Service):
     def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         own = [interface.ip for interface in self._own_addresses]
-        self._observer = Observer(self.clock, self.port, own, link.local, link.remote, welcome)
+        self._observer = Observer(self.clock, self.port, self.port.fresh, own, link.local, link.remote, welcome)
         linked = [encounter.instance[:LINKED_PREFIX] for encounter in self._encounters.values() if encounter.link]
         return Register(
             name=self._settings.name,
@@ -277,10 +277,10 @@ class PeerService(Service):
         self._discovered.addCallback(lambda _: waiting.callback(None))
         return waiting
 
-    def _candidates(self) -> tuple[Any, ...]:
+    def _candidates(self, before: Sequence[Endpoint] = ()) -> tuple[Any, ...]:
         observer = self._observer
         assert observer is not None
-        found = (*gather(self.surroundings(), observer.seen), *observer.predictions())
+        found = (*gather(self.surroundings(), observer.seen), *observer.predictions(before))
         # How it is seen from outside must not be crowded out by a machine with many interfaces.
         outside = [candidate for candidate in found if candidate.kind != "host"]
         return (*[one for one in found if one.kind == "host"][: MAX_CANDIDATES - len(outside)], *outside)
@@ -289,11 +289,16 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.encounter.Company`."""
         return self._observer.refresh() if self._observer is not None else succeed(None)
 
-    def ask_for(self, instance: str) -> None:
+    def latest(self) -> Endpoint:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        assert self._observer is not None
+        return self._observer.latest
+
+    def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
         if self._link is not None:
             nat, prepare = self.behaviour(), self._observer is not None and self._observer.may_be_hard
-            self._link.send(Request(instance, self._candidates(), nat, prepare))
+            self._link.send(Request(instance, self._candidates(before), nat, prepare))
 
     def connected(self, encounter: Encounter) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""

@@ -104,15 +104,10 @@ class Many:
         self._under_way.pop(one, None)
 
 
-def many_ports(clock: Any, target: Endpoint, build: Callable[[], Protocol]) -> Many:
+def many_ports(clock: IReactorTime, fresh: Dialler, target: Endpoint, build: Callable[[], Protocol]) -> Many:
     """From 256 ports of the system's choice to the one endpoint of the other side; each stays open, and the
     kernel repeats its SYN."""
-    return Many(
-        clock,
-        lambda one: clock.connectTCP(target.host, target.port, one, timeout=SECONDS),
-        MANY_PORTS,
-        build,
-    )
+    return Many(clock, lambda one: fresh.dial(target, one, SECONDS), MANY_PORTS, build)
 
 
 def many_tries(

@@ -48,11 +48,13 @@ def find(
 def step_of(ports: Sequence[int]) -> int:
     """The distance of successive outside ports where they are allocated in sequence; 0 where they are not.
 
-    Other clients of the NAT may take ports in between: the smallest distance counts.
+    Other clients of the NAT, and this peer's other connections, take ports in between: a distance counts
+    when it was seen twice and none was shorter, else it is taken for 1, which misses none.
     """
-    distinct = list(dict.fromkeys(ports))
-    steps = [after - before for before, after in pairwise(distinct)]
-    return min(steps) if steps and all(0 < step <= LARGEST_STEP for step in steps) else 0
+    steps = [after - before for before, after in pairwise(dict.fromkeys(ports))]
+    if not steps or not all(0 < step <= LARGEST_STEP for step in steps):
+        return 0
+    return min(steps) if steps.count(min(steps)) > 1 else 1
 
 
 def _mapping(seen: Sequence[Observation]) -> str:

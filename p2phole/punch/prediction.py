@@ -53,4 +53,4 @@ def calls_for_many_tries(mine: Behaviour, theirs: Behaviour) -> bool:
 def takes_long(mine: Behaviour, theirs: Behaviour) -> bool:
     """Whether one of the two sides may need many tries, so that the deadline must be a later one; the same
     on both sides."""
-    return is_random(mine) != is_random(theirs)
+    return (is_random(mine) and not theirs.is_hard) or (is_random(theirs) and not mine.is_hard)
