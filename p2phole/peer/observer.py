@@ -54,6 +54,7 @@ class Observer:
         self._near, self._far = _targets(broker, welcome)
         self._observations = [Observation(broker, welcome.observed)]
         self._dialled_back: dict[str, str] = {}
+        self._ports = [welcome.observed.port]
         self._step = 0
         self._latest = welcome.observed
         self._judge()
@@ -105,20 +106,25 @@ class Observer:
         if self._step and self._near:
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
             found = await probe(self._clock, self._fresh, self, self._near)
-            self._latest = found[-1].observed if found else self._latest
+            self._took(found)
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
         found = await probe(self._clock, self._dialler, self, targets)
         self._observations += found
+        self._took(found)
         seen = dict.fromkeys(item.observed for item in self._observations)
         self.seen = tuple(endpoint for endpoint in seen if endpoint != self.observed)[:3]
         self._judge()
 
+    def _took(self, found: Sequence[Observation]) -> None:
+        for item in found:
+            self._latest = item.observed
+            self._ports.append(item.observed.port)
+
     def _judge(self) -> None:
-        self.behaviour = find(self._local, self._own, self._observations, self._dialled_back)
+        self.behaviour = find(self._local, self._own, self._observations, self._dialled_back, self._ports)
         sequential = self.behaviour.is_hard and self.behaviour.allocation == "sequential"
-        self._step = step_of([item.observed.port for item in self._observations]) if sequential else 0
-        self._latest = self._observations[-1].observed
+        self._step = step_of(self._ports) if sequential else 0
 
     @property
     def latest(self) -> Endpoint:

@@ -15,6 +15,9 @@ from p2phole.behaviour import ADDRESS, INDEPENDENT, PORT, Behaviour
 
 LARGEST_STEP = 8
 """Distance of successive ports up to which the allocation is called sequential."""
+FIRST = 3
+"""Different ports by which the allocation is judged: between later ones there may be those that our own
+dialling has taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,13 @@ def find(
     own: Sequence[IPAddress],
     observations: Sequence[Observation],
     dialled_back: Mapping[str, str],
+    ports: Sequence[int],
 ) -> Behaviour:
     """Judge by what was seen, in the order in which it was seen (the broker's own sight first), and by what
-    came of the broker's dialling back (``origin`` to ``outcome``)."""
+    came of the broker's dialling back (``origin`` to ``outcome``).
+
+    ``ports``: the outside ports that were seen, also of other local ports, in order.
+    """
     seen = [item for item in observations if item.observed.ip.version == local.ip.version]
     answers = [outcome for outcome in dialled_back.values() if outcome != "accepted"]
     unsolicited = answers[0] if answers else "unknown"
@@ -41,7 +48,6 @@ def find(
         return Behaviour("unknown", filtering, "unknown", unsolicited)
     if all(item.observed.ip in own and item.observed.port == local.port for item in seen):
         return Behaviour("none", "none" if filtering == INDEPENDENT else filtering, "preserved", unsolicited)
-    ports = [item.observed.port for item in seen]
     return Behaviour(_mapping(seen), filtering, _allocation(local, ports), unsolicited)
 
 
@@ -51,7 +57,7 @@ def step_of(ports: Sequence[int]) -> int:
     Other clients of the NAT, and this peer's other connections, take ports in between: a distance counts
     when it was seen twice and none was shorter, else it is taken for 1, which misses none.
     """
-    steps = [after - before for before, after in pairwise(dict.fromkeys(ports))]
+    steps = [after - before for before, after in pairwise(list(dict.fromkeys(ports))[:FIRST])]
     if not steps or not all(0 < step <= LARGEST_STEP for step in steps):
         return 0
     return min(steps) if steps.count(min(steps)) > 1 else 1
@@ -88,7 +94,6 @@ def _filtering(dialled_back: Mapping[str, str]) -> str:
 def _allocation(local: Endpoint, ports: Sequence[int]) -> str:
     if all(port == local.port for port in ports):
         return "preserved"
-    distinct = list(dict.fromkeys(ports))
-    if len(distinct) < 2:
+    if len(set(ports)) < 2:
         return "unknown"
     return "sequential" if step_of(ports) else "random"
