@@ -16,6 +16,7 @@ ROOT = Path(p2phole.__file__).parent
 
 PURE = (
     "addresses",
+    "behaviour",
     "errors",
     "text",
     "wire.messages",
@@ -26,6 +27,7 @@ PURE = (
     "punch.candidates",
     "punch.schedule",
     "punch.mapping",
+    "punch.prediction",
     "punch.verdict",
     "session.frames",
     "secure.roles",
@@ -36,7 +38,7 @@ PURE = (
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
-COMMON = {"addresses", "errors", "text", "keepalive"}
+COMMON = {"addresses", "behaviour", "errors", "text", "keepalive"}
 MAY_IMPORT = {
     "wire": set(),
     "secure": set(),
