@@ -163,8 +163,10 @@ class BrokerProtocol(LineReceiver):
     def dial_back(self) -> None:
         """See :class:`~p2phole.broker.session.Line`."""
         broker = self._broker
-        here = cast(ITCPTransport, self.transport).getHost()
-        local = Endpoint.make(str(getattr(here, "host", "")), int(getattr(here, "port", 0))).ip
+        try:
+            local = _endpoint(cast(ITCPTransport, self.transport).getHost()).ip
+        except ValueError:
+            return  # a proxy may name an end that is none
         dial_back(
             broker.clock,
             self.observed,

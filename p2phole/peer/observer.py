@@ -106,7 +106,9 @@ class Observer:
         if self._step and self._near:
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
             found = await probe(self._clock, self._fresh, self, self._near)
-            self._took(found)
+            # Save where it keeps the port while that is free, and has gone on from a conflict.
+            self._took([item for item in found if item.observed.port != item.port])
+            self._judge()
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
         found = await probe(self._clock, self._dialler, self, targets)

@@ -22,10 +22,11 @@ dialling has taken."""
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """``target`` saw our port as ``observed``."""
+    """``target`` saw the local port ``port`` as ``observed``."""
 
     target: Endpoint
     observed: Endpoint
+    port: int = 0
 
 
 def find(
@@ -48,7 +49,9 @@ def find(
         return Behaviour("unknown", filtering, "unknown", unsolicited)
     if all(item.observed.ip in own and item.observed.port == local.port for item in seen):
         return Behaviour("none", "none" if filtering == INDEPENDENT else filtering, "preserved", unsolicited)
-    return Behaviour(_mapping(seen), filtering, _allocation(local, ports), unsolicited)
+    # Of a pool of addresses, arbitrary ones (RFC 4787 REQ-2): the address alone can't be told.
+    pooled = len({item.observed.ip for item in seen}) > 1
+    return Behaviour(_mapping(seen), filtering, "random" if pooled else _allocation(local, ports), unsolicited)
 
 
 def step_of(ports: Sequence[int]) -> int:

@@ -68,7 +68,9 @@ def reason(report: Report, mine: Behaviour, theirs: Behaviour, one_address: bool
     if takes == "none":
         return "symmetric"
     easy = theirs if mine.is_hard else mine
-    if takes == "birthday" and easy.unsolicited == "reset":
+    # What the other side knows of its own NAT may have come after the introduction.
+    answered = easy.unsolicited in ("reset", "icmp") or (mine.is_hard and outcomes & {"refused", "unreachable"})
+    if takes == "birthday" and answered:
         return "answers"
     return _seen(outcomes)
 
