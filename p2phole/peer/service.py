@@ -28,6 +28,8 @@ from p2phole.peer.settings import PeerSettings
 from p2phole.punch.birthday import Gate
 from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.interfaces import interface_addresses
+from p2phole.punch.portmap.grant import doubt, told
+from p2phole.punch.portmap.mapper import PortMapper
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure.identity import Credentials, load_or_make
 from p2phole.secure.roles import Identity
@@ -93,6 +95,9 @@ class PeerService(Service):
         self._warned = False
         self._discovered: Deferred[None] = Deferred()
         self.gate = Gate(reactor)
+        self._mapper: PortMapper | None = None
+        self._claimed: Endpoint | None = None
+        """What the router says that it has mapped for this peer."""
         self._watch = LoopingCall(self._look_around)
         self._watch.clock = reactor
 
@@ -118,11 +123,14 @@ class PeerService(Service):
         self._own_addresses = self._interfaces()
         self._console.start(self._reactor)
         self._broker.start()
+        if self._settings.map_port:
+            self._mapper = PortMapper(self._reactor, self.port.port, self._map_changed)
+            self._mapper.start()
         rehearse(self.credentials)
         self._watch.start(WATCH_SECONDS, now=False)
 
     def stopService(self) -> Deferred[None]:
-        """Say goodbye and let go of everything, in half a second."""
+        """Say goodbye and let go of everything, in half a second; in one where a port was mapped."""
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
 
@@ -130,6 +138,7 @@ class PeerService(Service):
         if self._watch.running:
             self._watch.stop()
         self._console.stop()
+        unmapped = self._mapper.stop() if self._mapper is not None else succeed(None)
         encounters = tuple(self._encounters.values())
         for encounter in encounters:
             encounter.stop()
@@ -145,6 +154,7 @@ class PeerService(Service):
         closed = self.port.close()
         if isinstance(closed, Deferred):
             await closed
+        await unmapped
 
     # -- the broker: see Room in broker_protocol
 
@@ -208,7 +218,7 @@ class PeerService(Service):
             nat = observer.behaviour
             self.events.emit(events.Nat(nat.mapping, nat.filtering, nat.allocation, nat.unsolicited))
             if link is self._link:
-                link.send(Update(self._candidates(), nat, observer.may_be_hard))
+                self._tell_broker()
             current.callback(None)
 
         ensureDeferred(observer.discover(ask)).addBoth(found)
@@ -256,6 +266,8 @@ class PeerService(Service):
         self.events.emit(events.BrokerLost(reason, round(now - self._since, 3)))
         for encounter in self._encounters.values():
             encounter.meeting.broker_lost()
+        if self._mapper is not None:
+            self._mapper.refresh()
 
     def _of(self, instance: str) -> Iterable[Encounter]:
         return [encounter for encounter in self._encounters.values() if encounter.instance == instance]
@@ -266,6 +278,23 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.encounter.Company`."""
         assert self._observer is not None
         return Surroundings(self._own_addresses, self.port.port, self._observer.broker.ip, self._observer.observed)
+
+    def _map_changed(self, claimed: Endpoint | None) -> None:
+        self._claimed = claimed
+        if self._observer is None:
+            return  # it will be told with the registration
+        why = doubt(claimed, self._observer.observed) if claimed is not None else None
+        if why is not None:
+            _log.warn("The mapped port is of no use: {why}.", why=why)
+        elif claimed is not None:
+            _log.info("The router has mapped {where}.", where=str(claimed))
+        self._tell_broker()
+
+    def _tell_broker(self) -> None:
+        """Bring up to date what the broker tells others of this peer."""
+        observer = self._observer
+        if self._link is not None and observer is not None:
+            self._link.send(Update(self._candidates(), observer.behaviour, observer.may_be_hard))
 
     def behaviour(self) -> Behaviour:
         """See :class:`~p2phole.peer.encounter.Company`."""
@@ -282,7 +311,8 @@ class PeerService(Service):
         assert observer is not None
         found = (*gather(self.surroundings(), observer.seen), *observer.predictions(before))
         # How it is seen from outside must not be crowded out by a machine with many interfaces.
-        outside = [candidate for candidate in found if candidate.kind != "host"]
+        mapped = told(self._claimed, observer.observed)
+        outside = [*mapped, *(one for one in found if one.kind != "host" and one.endpoint != self._claimed)]
         return (*[one for one in found if one.kind == "host"][: MAX_CANDIDATES - len(outside)], *outside)
 
     def refresh(self) -> Deferred[None]:
@@ -360,6 +390,8 @@ class PeerService(Service):
             _log.info("This machine's addresses have changed.")
             # The broker is to see us anew; the direct connections are left alone.
             self._broker.drop()
+            if self._mapper is not None:
+                self._mapper.refresh()
 
 
 def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:

@@ -12,15 +12,11 @@ from collections.abc import Callable
 from tests.natlab.behaviours import BEHAVIOURS
 from tests.natlab.laboratory import Laboratory, unavailable
 from tests.natlab.namespace import Host
-from tests.natlab.routers import Masquerade
-from tests.natlab.sites import Open, Profile
+from tests.natlab.profiles import PROFILES, SHORT_NAMES, table
+from tests.natlab.sites import Profile
+from tests.natlab.topologies import TOPOLOGIES
 
-PROFILES: dict[str, Profile] = {
-    "open": Open(),
-    "open6": Open(ipv6=True),
-    "silent": Masquerade(stray="silent"),
-    "reset": Masquerade(stray="reset"),
-}
+_KINDS: dict[str, Profile] = {**SHORT_NAMES, **PROFILES}
 
 
 def _say(text: str) -> None:
@@ -28,10 +24,12 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def selftest(_arguments: argparse.Namespace) -> int:
+def selftest(arguments: argparse.Namespace) -> int:
     """Show each behaviour by probing it; a table; 1 if one is not as it should be."""
     status = 0
     for behaviour in BEHAVIOURS:
+        if arguments.name and behaviour.__name__ not in arguments.name:
+            continue
         start = time.monotonic()
         try:
             shown, verdict = behaviour(), "ok"
@@ -41,18 +39,36 @@ def selftest(_arguments: argparse.Namespace) -> int:
     return status
 
 
+def profiles(_arguments: argparse.Namespace) -> int:
+    """List the kinds of connection and what they do."""
+    _say(table())
+    return 0
+
+
+def topologies(_arguments: argparse.Namespace) -> int:
+    """List where two peers may be, seen from each other."""
+    for name, build in TOPOLOGIES.items():
+        _say(f"{name:<22}  {(build.__doc__ or '').splitlines()[0]}")
+    return 0
+
+
 def _build(lab: Laboratory, arguments: argparse.Namespace) -> dict[str, Host]:
-    broker = lab.broker()
-    hosts = {broker.name: broker}
-    for name, kind in arguments.site or [("alice", "silent"), ("bob", "reset")]:
-        hosts[name] = lab.site(name, PROFILES[kind])
-    return hosts
+    lab.broker()
+    sites = arguments.site or [("alice", "silent"), ("bob", "reset")]
+    if arguments.topology is None:
+        for name, kind in sites:
+            lab.site(name, _KINDS[kind])
+    else:
+        # The first two kinds are those of the two homes, whose names the topology gives.
+        first, second = [_KINDS[kind] for _name, kind in (sites * 2)[:2]]
+        TOPOLOGIES[arguments.topology](lab, first, second)
+    return {host.name: host for site in lab.sites.values() for host in site.hosts}
 
 
 def _site(text: str) -> tuple[str, str]:
     name, _, kind = text.partition("=")
-    if not name or kind not in PROFILES:
-        raise argparse.ArgumentTypeError(f"NAME=KIND with one of these kinds: {', '.join(PROFILES)}")
+    if not name or kind not in _KINDS:
+        raise argparse.ArgumentTypeError(f"NAME=KIND with one of these kinds: {', '.join(_KINDS)}")
     return name, kind
 
 
@@ -94,6 +110,8 @@ def hold(arguments: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "selftest": selftest,
+    "profiles": profiles,
+    "topologies": topologies,
     "shell": shell,
     "hold": hold,
 }
@@ -107,18 +125,24 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
-        if function is not selftest:
+        if function is selftest:
+            command.add_argument("name", nargs="*", help="only these behaviours")
+        if function in (shell, hold):
             command.add_argument(
                 "--site",
                 action="append",
                 type=_site,
                 metavar="NAME=KIND",
-                help=f"repeatable; kinds: {', '.join(PROFILES)}",
+                help=f"repeatable; kinds: {', '.join(_KINDS)}",
+            )
+            command.add_argument(
+                "--topology", choices=TOPOLOGIES, help="how the two sites' kinds are put together"
             )
         if function is shell:
             command.add_argument("--host", metavar="NAME", help="where the shell is (default: the last site)")
     arguments = parser.parse_args()
-    reason = unavailable()
+    listing = arguments.command in ("profiles", "topologies")
+    reason = None if listing else unavailable()
     if reason is not None:
         sys.stderr.write(reason + "\n")
         return 1

@@ -20,6 +20,8 @@ class Behaviour:
 
     ``mapping`` (RFC 4787 4.1): on what of the destination the public endpoint depends.
     ``filtering`` (RFC 4787 5): who may send to it: anyone, contacted addresses, contacted endpoints.
+    ``contacts``: contacted through this ``mapping``, as a NAT that looks up whole connections has it, or through
+    any of the same private ``endpoint``, which is how RFC 4787 puts it. The same where the mapping is one.
     ``allocation`` (RFC 4787 4.2): which public port a new mapping gets. ``preserved``: that of the host, where
     it is taken the next free one; ``sequential``: ``step`` after the one before; ``random``.
     ``ports``: first and last one that it hands out; where none is left, new connections are dropped.
@@ -37,6 +39,7 @@ class Behaviour:
 
     mapping: Dependence = EI
     filtering: Dependence = APD
+    contacts: Literal["mapping", "endpoint"] = "mapping"
     allocation: Literal["preserved", "sequential", "random"] = "preserved"
     step: int = 1
     ports: tuple[int, int] = (1024, 65535)

@@ -188,7 +188,7 @@ class Core:
 
     def do_mappings(self, name: str) -> Message:
         """The table of the NAT of a site or carrier."""
-        return {"mappings": self._nat(name).mappings()}
+        return {"mappings": self._nat(name).mappings(time.monotonic())}
 
     def do_one_way(self, site: str, seconds: float) -> None:
         """The delay between a site and the core."""

@@ -37,7 +37,7 @@ def bound(host: Host, address: Address) -> socket.socket:
 
 
 @dataclass
-class Open:
+class Contact:
     """A connection from a host to the broker: both ends, and the public endpoint that the broker saw."""
 
     near: socket.socket
@@ -55,19 +55,25 @@ class Open:
 
 
 class Examination:
-    """Of one host, from a broker; ``family``: 4 or 6. A context manager: it holds its sockets open."""
+    """Of one host, from a broker; ``family``: 4 or 6; ``ports``: of the broker, not in use yet.
 
-    def __init__(self, lab: Laboratory, broker: Host, host: Host, family: int = 4) -> None:
+    A context manager: it holds its sockets open.
+    """
+
+    def __init__(
+        self, lab: Laboratory, broker: Host, host: Host, family: int = 4, ports: tuple[int, int] = PORTS
+    ) -> None:
         self.host = host
         self.broker = broker
         self.addresses = [address for address in broker.addresses if (":" in address) == (family == 6)][:2]
         self._lab = lab
+        self._ports = ports
         self._own = next(address for address in host.addresses if (":" in address) == (family == 6))
         self._open = contextlib.ExitStack()
         self._listeners = {
             (address, port): self._open.enter_context(bound(broker, (address, port)))
             for address in self.addresses
-            for port in PORTS
+            for port in ports
         }
         for listener in self._listeners.values():
             listener.listen()
@@ -78,14 +84,14 @@ class Examination:
     def __exit__(self, *_error: object) -> None:
         self._open.close()
 
-    def dial(self, port: int, target: Address | None = None) -> Open:
+    def dial(self, port: int, target: Address | None = None) -> Contact:
         """A connection from this port of the host to one of the four endpoints (default: the first)."""
-        target = target or (self.addresses[0], PORTS[0])
+        target = target or (self.addresses[0], self._ports[0])
         near = self._open.enter_context(bound(self.host, (self._own, port)))
         near.connect(target)
         far, public = self._listeners[target].accept()
         self._open.enter_context(far).settimeout(DEADLINE)
-        return Open(near, far, (public[0], public[1]))
+        return Contact(near, far, (public[0], public[1]))
 
     def listen(self, port: int) -> socket.socket:
         """Have the host accept on a port."""
@@ -93,7 +99,7 @@ class Examination:
         listener.listen()
         return listener
 
-    def knock(self, source: Address, target: Address, fence: Open) -> str:
+    def knock(self, source: Address, target: Address, fence: Contact) -> str:
         """A SYN from an endpoint of the broker: ``accepted`` by the host, or ``silent``, ``reset``, ``icmp``."""
         with self._lab.capture() as core, bound(self.broker, source) as knocking:
             knocking.setblocking(False)
@@ -105,7 +111,7 @@ class Examination:
 
     def seen(self, port: int) -> list[Address]:
         """How the four endpoints see one port of the host: both ports of an address, then of the other."""
-        return [self.dial(port, (address, other)).public for address in self.addresses for other in PORTS]
+        return [self.dial(port, (address, other)).public for address in self.addresses for other in self._ports]
 
     def mapping(self, port: int = 20000) -> Dependence | str:
         """RFC 4787 4.1."""
@@ -148,7 +154,8 @@ class Examination:
 
 def _answer(core: Capture, target: Address, source: Address) -> str:
     for segment in core.tcp():
-        if (segment.src, segment.sport, segment.dst, segment.dport) == (*target, *source):
+        back = (segment.src, segment.sport, segment.dst, segment.dport) == (*target, *source)
+        if back and (segment.flags == "SA" or "R" in segment.flags):
             return "accepted" if segment.flags == "SA" else "reset"
     for packet in core.packets():
         six = packet.raw[0] >> 4 == 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.natlab.behaviour import APD, EI, Behaviour
@@ -34,14 +34,6 @@ class Mapping:
     inside: Endpoint
     public: Endpoint
     connections: dict[Endpoint, Connection] = field(default_factory=dict)
-
-    def admits(self, remote: Endpoint, filtering: str) -> bool:
-        """RFC 4787 section 5."""
-        if filtering == EI:
-            return True
-        if filtering == APD:
-            return remote in self.connections
-        return any(address == remote[0] for address, _port in self.connections)
 
 
 class Table:
@@ -74,13 +66,26 @@ class Table:
         self._pairs.clear()
         self._last = dict.fromkeys(self._public, self._somewhere())
 
-    def __iter__(self) -> Iterator[Mapping]:
-        return iter(self._by_public.values())
+    def all(self, now: float) -> list[Mapping]:
+        """Those in use."""
+        self._purge(now)
+        return list(self._by_public.values())
 
     def incoming(self, public: Endpoint, now: float) -> Mapping | None:
         """The mapping that has this public endpoint."""
         self._purge(now)
         return self._by_public.get(public)
+
+    def admits(self, mapping: Mapping, remote: Endpoint) -> bool:
+        """Whether the filter lets ``remote`` in (RFC 4787 section 5)."""
+        if self._behaviour.filtering == EI:
+            return True
+        contacts = list(mapping.connections)
+        if self._behaviour.contacts == "endpoint":
+            contacts = [other for inside, other in self._by_pair if inside == mapping.inside]
+        if self._behaviour.filtering == APD:
+            return remote in contacts
+        return any(address == remote[0] for address, _port in contacts)
 
     def outgoing(self, inside: Endpoint, remote: Endpoint, now: float, new: bool) -> Mapping | None:
         """The mapping for what ``inside`` sends to ``remote``; None if there is none and ``new`` is false, or

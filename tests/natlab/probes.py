@@ -112,7 +112,7 @@ def meet(
 
     The routers are taken to keep ports. Returns both connections; ConnectionError if either was refused.
     """
-    one, two = first.socket(), second.socket()
+    one, two = first.socket(_family(second_public)), second.socket(_family(first_public))
     try:
         for connection, port in ((one, first_port), (two, second_port)):
             connection.setblocking(False)

@@ -49,6 +49,7 @@ PROFILES: dict[str, Profile] = {
     "sym-random": _symmetric(allocation="random"),
     "sym-random-reset": _symmetric(allocation="random", stray="reset"),
     "sym-random-adf": _symmetric(allocation="random", filtering=AD),
+    "sym-random-adf-endpoint": _symmetric(allocation="random", filtering=AD, contacts="endpoint"),
     "sym-random-eif": _symmetric(allocation="random", filtering=EI),
     # 64 ports, as a subscriber may have of a carrier's address.
     "few-ports": _symmetric(allocation="random", ports=(40000, 40063)),

@@ -44,15 +44,15 @@ class Translator:
         """Let its clock jump ahead."""
         self._ahead += seconds
 
-    def mappings(self) -> list[dict[str, Any]]:
-        """Its TCP table, for people and captures: endpoints as text, contacted ones as a list."""
+    def mappings(self, now: float) -> list[dict[str, Any]]:
+        """Its TCP table, for people and tests: endpoints as text, contacted ones as a list."""
         return [
             {
                 "inside": _text(mapping.inside),
                 "public": _text(mapping.public),
                 "remote": [_text(remote) for remote in mapping.connections],
             }
-            for mapping in self._tcp
+            for mapping in self._tcp.all(now + self._ahead)
         ]
 
     def outbound(self, packet: bytes, now: float) -> Emitted:
@@ -110,7 +110,7 @@ class Translator:
         mapping = self._tcp.incoming(parsed.destination, now)
         if (
             mapping is None
-            or not mapping.admits(remote, self.behaviour.filtering)
+            or not self._tcp.admits(mapping, remote)
             or not (opens or remote in mapping.connections)
         ):
             return _to_sender(self._stray(packet, parsed, back), hairpinned)
@@ -136,7 +136,7 @@ class Translator:
                 self._tcp.end(mapping, remote)
             return
         if flags & SYN:
-            if connection.established:  # the same endpoints again
+            if connection.established and not flags & ACK:  # the same endpoints again
                 connection.syn, connection.fin, connection.established = set(), set(), False
             connection.syn.add(from_inside)
         elif len(connection.syn) == 2 and flags & ACK:

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.natlab.behaviours import internet, routers
+from tests.natlab.behaviours import internet, places, ports, refusals, routers
 
-BEHAVIOURS: tuple[Callable[[], str], ...] = (*internet.BEHAVIOURS, *routers.BEHAVIOURS)
+BEHAVIOURS: tuple[Callable[[], str], ...] = (
+    *internet.BEHAVIOURS,
+    *routers.BEHAVIOURS,
+    *ports.BEHAVIOURS,
+    *refusals.BEHAVIOURS,
+    *places.BEHAVIOURS,
+)
