@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IConnector, IReactorTime
+from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ClientFactory, Protocol
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from p2phole.addresses import Endpoint, IPAddress
@@ -62,7 +61,7 @@ class _One(ClientFactory):
 
 
 class Many:
-    """Many connections that are under way at one time, at 200 a second; ``left`` counts the SYNs sent."""
+    """Many connections that are under way at one time, at 200 a second; ``sent`` counts the dials."""
 
     def __init__(self, clock: IReactorTime, dial: Callable[[_One], Any], most: int, build: Callable[[], Protocol]):
         self.sent = 0
@@ -70,27 +69,28 @@ class Many:
         self._most = most
         self._build = build
         self._under_way: dict[_One, Any] = {}
-        self._pace = LoopingCall(self._some)
-        self._pace.clock = clock
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin; nothing more is sent after :meth:`stop`."""
-        self._pace.start(TICK)
+        self._some()
 
     def stop(self) -> None:
         """Close what has not connected."""
-        if self._pace.running:
-            self._pace.stop()
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
         under_way, self._under_way = self._under_way, {}
         for connector in under_way.values():
             if connector.state == "connecting":
                 connector.stopConnecting()
 
     def _some(self) -> None:
-        for _ in range(int(PER_SECOND * TICK)):
-            if self.sent >= self._most:
-                self._pace.stop()
-                return
+        # Not a LoopingCall: that calls twice where a tick comes early by a rounding error, and so keeps no pace.
+        some = min(round(PER_SECOND * TICK), self._most - self.sent)
+        self._timer = self._clock.callLater(TICK, self._some) if self.sent + some < self._most else None
+        for _ in range(some):
             self.sent += 1
             one = _One(self)
             self._under_way[one] = self._dial(one)
