@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from p2phole.addresses import Endpoint, IPAddress
 
-SECONDS = 0.5
+SECONDS = 0.4
 """How long an answer is waited for: a NAT's answer takes a round trip, and no answer is one too."""
 
 
@@ -100,7 +100,7 @@ def dial_back(
     """Dial ``peer`` from a new port of ``local``, the address that it knows, and from one of ``second``.
 
     ``told`` hears the origin (``port``, ``address``) and the outcome
-    (:class:`~p2phole.wire.messages.DialledBack`) of each within half a second.
+    (:class:`~p2phole.wire.messages.DialledBack`) of each within :data:`SECONDS`.
     """
     origins = {"port": str(local)}
     if second and ip_address(second).version == peer.ip.version and ip_address(second) != local:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from p2phole import events
-from p2phole.addresses import Endpoint
+from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import Behaviour
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
@@ -90,6 +90,8 @@ class Encounter:
         self.ever_connected = False
         self._leaving = False
         self._before: list[Endpoint] = []
+        self._worked: tuple[Candidate, ...] = ()
+        """Where this member was reached last, which may be an endpoint that nobody names."""
         self._round = Round(self, company.clock, company.random)
         self.meeting = meeting(self._round)
         self.session = Session(company.clock, session_ident, self)
@@ -128,7 +130,9 @@ class Encounter:
             dialler=company.port,
             credentials=company.credentials,
             pairing=Pairing(company.mine, self.theirs, bytes.fromhex(message.token)),
-            candidates=order(to_dial(message.candidates, message.observed, company.surroundings())),
+            candidates=order(
+                to_dial((*message.candidates, *self._worked), message.observed, company.surroundings())
+            ),
             delay=message.delay,
             budget=self._round.budget,
             random=company.random,
@@ -211,6 +215,7 @@ class Encounter:
         if self.link is not None:
             self._let_go("replaced")
         link = self.link = success.link
+        self._worked = (Candidate("srflx", success.remote),)
         _log.info(
             "Connected to {name} directly: {local} to {remote}, {candidate}, {seconds} s.",
             name=self.name,

@@ -21,8 +21,8 @@ from p2phole.wire.messages import PROTOCOL_VERSION, DialledBack, Hello, Welcome
 
 SPARE = 4
 """Ports of each earlier start that are named again."""
-DIALLED_BACK_SECONDS = 0.8
-"""How long the broker's word on dialling back is waited for: it gives itself half a second, and the way."""
+DIALLED_BACK_SECONDS = 0.65
+"""How long the broker's word on dialling back is waited for: it gives itself 0.4 s, and the way."""
 
 
 class Observer:
@@ -60,6 +60,7 @@ class Observer:
         self._judge()
         self._first_look: list[Deferred[None]] | None = []
         self._waiting_for: Deferred[None] | None = None
+        self._refreshing: list[Deferred[None]] = []
 
     @property
     def may_be_hard(self) -> bool:
@@ -69,7 +70,7 @@ class Observer:
         )
 
     async def discover(self, ask: Callable[[], None]) -> None:
-        """Find out all there is, within about a second and a half; ``ask`` has the broker dial back.
+        """Find out all there is, within about a second; ``ask`` has the broker dial back.
 
         The probe port at the broker's own address comes first, since it spoils nothing: that address
         has been contacted.  The other address is looked at when the broker has dialled back from
@@ -82,9 +83,7 @@ class Observer:
         ask()
         self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
         await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        # One after the other, so that the order of the ports is the order of the looks.
-        for target in self._far:
-            await self._look((target,))
+        await self._look(self._far)
 
     def dialled_back(self, message: DialledBack) -> None:
         """The broker has told what came of one of its connections."""
@@ -95,8 +94,23 @@ class Observer:
 
     def refresh(self) -> Deferred[None]:
         """Learn anew what the NAT will do next, where that changes: a NAT that maps independently of the
-        endpoint still does what the live connection to the broker proves."""
-        return ensureDeferred(self._refresh()) if self.may_be_hard else succeed(None)
+        endpoint still does what the live connection to the broker proves.
+
+        One look is enough for all who wait: each look takes a port of its own at the NAT.
+        """
+        if not self.may_be_hard:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._refreshing.append(waiting)
+        if len(self._refreshing) == 1:
+            ensureDeferred(self._refresh()).addBoth(self._refreshed)
+        return waiting
+
+    def _refreshed(self, result: object) -> object:
+        waiting, self._refreshing = self._refreshing, []
+        for each in waiting:
+            each.callback(None)
+        return result
 
     async def _refresh(self) -> None:
         if self._first_look is not None:

@@ -15,6 +15,7 @@ from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
 from p2phole.addresses import Endpoint, IPAddress
+from p2phole.descriptors import spare_descriptors
 from p2phole.punch.dial import Dialler
 
 MANY_PORTS = 256
@@ -105,9 +106,10 @@ class Many:
 
 
 def many_ports(clock: IReactorTime, fresh: Dialler, target: Endpoint, build: Callable[[], Protocol]) -> Many:
-    """From 256 ports of the system's choice to the one endpoint of the other side; each stays open, and the
-    kernel repeats its SYN."""
-    return Many(clock, lambda one: fresh.dial(target, one, SECONDS), MANY_PORTS, build)
+    """From 256 ports of the system's choice (fewer where the process may not have so many sockets) to the one
+    endpoint of the other side; each stays open, and the kernel repeats its SYN."""
+    most = spare_descriptors(MANY_PORTS)
+    return Many(clock, lambda one: fresh.dial(target, one, SECONDS), most, build)
 
 
 def many_tries(
