@@ -20,7 +20,6 @@ class Meeting:
     """
 
     peer: str
-    id: str
     theirs: Behaviour = UNKNOWN
     candidate: str = ""
     remote: str = ""

@@ -17,8 +17,8 @@ OPEN = Behaviour("none", "none", "preserved", "unknown")
 HOME = Behaviour(INDEPENDENT, PORT, "preserved", "silent")
 """An ordinary home router; the exit status is about this one."""
 
-SECONDS = {"one port": (0.2, 5.0), "prediction": (0.3, 15.0), "birthday": (2.0, 11.0)}
-"""From introduced to authenticated: what is usual, and when it is given up."""
+SECONDS = {"one port": (0.2, 15.0), "prediction": (0.3, 15.0), "birthday": (2.0, 11.0)}
+"""From introduced to authenticated, for routers 10 ms away: what is usual, and when it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class Kind:
 KINDS = (
     Kind("open", "a server, or a port that is mapped", OPEN, ipv6=True),
     Kind("firewall", "no NAT, but a firewall", Behaviour("none", PORT, "preserved", "silent"), ipv6=True),
-    Kind("loose", "a router that lets in whom it knows", Behaviour(INDEPENDENT, ADDRESS, "preserved", "silent")),
+    Kind("loose", "a router with a loose filter", Behaviour(INDEPENDENT, ADDRESS, "preserved", "silent")),
     Kind("home", "an ordinary home router", HOME),
-    Kind("reset", "the same, answering with RST (OpenWrt)", replace(HOME, unsolicited="reset")),
+    Kind("reset", "a home router that answers with RST", replace(HOME, unsolicited="reset")),
     Kind("sequential", "a symmetric NAT, ports in sequence", Behaviour(PORT, PORT, "sequential", "silent")),
-    Kind("random", "a symmetric NAT, random ports (carrier)", Behaviour(PORT, PORT, "random", "silent")),
+    Kind("random", "a symmetric NAT, random ports", Behaviour(PORT, PORT, "random", "silent")),
 )
 """From the easiest to the hardest."""
 
@@ -73,19 +73,19 @@ def outlook(mine: Behaviour, theirs: Behaviour) -> Outlook:
 def remedies(one: Behaviour, other: Behaviour) -> tuple[str, ...]:
     """What could be changed at ``one``'s side alone so that this pair would work, the least trouble first.
 
-    ``silence``: let the router drop what comes unasked instead of answering it with RST; ``network``: an
+    ``silence``: let the router drop what comes unasked instead of answering it; ``network``: an
     ordinary home network instead of this one; ``firewall``: let incoming connections through (there is no
-    NAT); ``mapping``: map a port at the router.  Where the pair should work as it is, ``firewall`` or
-    ``mapping`` make it work without SYNs that cross.
+    NAT); ``mapping``: map a port at the router.  The last two also help where the pair should work as it
+    is: then no SYNs need to cross.
     """
     found = []
     if not outlook(one, other).direct:
-        if one.unsolicited == "reset" and outlook(replace(one, unsolicited="silent"), other).direct:
+        if one.unsolicited in ("reset", "icmp") and outlook(replace(one, unsolicited="silent"), other).direct:
             found.append("silence")
         if outlook(HOME, other).direct:
             found.append("network")
     if one.mapping == "none":
-        return (*found, "firewall") if one.filtering != "none" else tuple(found)
+        return (*found, "firewall") if own_firewall(one) else tuple(found)
     return (*found, "mapping")
 
 
@@ -101,8 +101,8 @@ def own_firewall(mine: Behaviour) -> bool:
 def _needed(mine: Behaviour, theirs: Behaviour) -> str:
     takes = technique(mine, theirs)
     easy = theirs if mine.is_hard else mine
-    # A router's RST closes what the other side has opened by chance, see REASONS["answers"].
-    return "none" if takes == "birthday" and easy.unsolicited == "reset" else takes
+    # What is answered closes what the other side has opened by chance, see REASONS["answers"].
+    return "none" if takes == "birthday" and easy.unsolicited in ("reset", "icmp") else takes
 
 
 def _completions(known: Behaviour) -> Iterator[Behaviour]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from p2phole.behaviour import ADDRESS, INDEPENDENT, PORT, Behaviour
 from p2phole.check.findings import Findings, Meeting
 from p2phole.check.outlook import KINDS, Kind, Outlook, outlook, own_firewall, remedies
-from p2phole.punch.prediction import is_random
 
 MEANING = {
     "mapping": {
@@ -20,7 +19,7 @@ MEANING = {
         INDEPENDENT: "everybody is let in, once it dials out",
         ADDRESS: "lets in the addresses that were dialled",
         PORT: "lets in only what answers a dial",
-        "unknown": "the broker could not find out",
+        "unknown": "takes a broker with two addresses",
     },
     "allocation": {
         "preserved": "the outside port is the local port",
@@ -38,30 +37,30 @@ MEANING = {
 """Finding to word to meaning.  Where the filtering is unknown, an unknown answer is too."""
 
 _OUT = {
-    "none": "This machine is seen outside as it is, there is no NAT",
-    INDEPENDENT: "This network shows one outside port to everybody, so others can be told where to connect",
-    "unknown": "Whether this network shows one outside port to everybody could not be found out",
+    "none": "This machine is seen outside as it is, without a NAT",
+    INDEPENDENT: "This network shows everybody one outside port",
+    ADDRESS: "This network takes another outside port for each address that is dialled",
+    PORT: "This network takes another outside port for each connection",
+    "unknown": "Whether this network shows everybody one outside port was not found out",
 }
 _IN = {
     "none": "and whoever connects is let in.",
     INDEPENDENT: "and whoever connects there is let in.",
-    ADDRESS: "and whom it has dialled is let in.",
+    ADDRESS: "and only whom it has dialled is let in.",
     PORT: "and only what answers a dial is let in: both sides must dial at the same moment.",
-    "unknown": "and whom it lets in could not be found out.",
+    "unknown": "and whom it lets in was not found out.",
 }
 _SCOPE = {
-    "machine": "The broker is on this machine: all this says nothing of any network.",
-    "private": "The broker is in a private network: all this says nothing of the way to the internet.",
-    "ipv6": "The broker was reached over IPv6: all this is about IPv6, and the other side needs it too.",
-    "ipv4": "",
+    "machine": "The broker is on this machine: this says nothing of any network.",
+    "private": "The broker is in a private network: this says nothing of the internet.",
+    "ipv6": "About IPv6 only, by which the broker was reached; the other side needs it.",
 }
 _REMEDY = {
-    "silence": "let the router drop what comes unasked, instead of answering it with RST",
+    "silence": "let the router drop stray SYNs instead of answering them",
     "network": "use another network; an ordinary home router will do",
-    "firewall": "allow incoming TCP to the peer's port (fixed by --port) in the firewall",
-    "mapping": "map a TCP port of the router to this machine's peer (fixed by --port)",
+    "firewall": "allow incoming TCP to the peer's port (--port) in the firewall",
+    "mapping": "have the router map a port to the peer (--map-port)",
 }
-_ELSEWHERE = {"mapping": "map a TCP port of the router to that machine's peer (fixed by --port)"}
 NO_REMEDY = {"unproven", "nothing-to-dial", "unreachable", "lost", "broker", "gone"}
 """Reasons that have nothing to do with how the two networks behave: what they say themselves is all."""
 
@@ -70,28 +69,14 @@ def meaning(nat: Behaviour) -> list[tuple[str, str, str]]:
     """Finding, word and meaning, of each of the four."""
     rows = [(name, word, MEANING[name][word]) for name in MEANING for word in (getattr(nat, name),)]
     if nat.filtering == nat.unsolicited == "unknown":
-        rows[3] = ("unsolicited", "unknown", "the broker could not find out")
+        rows[3] = ("unsolicited", "unknown", "nothing was seen of it")
     return rows
 
 
 def summary(nat: Behaviour) -> str:
     """What this network does, in a sentence."""
-    if nat.is_hard:
-        how = (
-            "at random, so nobody can be told where to connect"
-            if is_random(nat)
-            else "in sequence, so the next one can be told"
-            if nat.allocation == "sequential"
-            else "so nobody knows it before"
-        )
-        out = f"This network takes another outside port for each {_each(nat)}, {how}"
-    else:
-        out = _OUT[nat.mapping]
-    return f"{out}, {_IN[nat.filtering]}"
-
-
-def _each(nat: Behaviour) -> str:
-    return "address that is dialled" if nat.mapping == ADDRESS else "connection"
+    how = {"random": ", at random", "sequential": ", in sequence"}.get(nat.allocation, "") if nat.is_hard else ""
+    return f"{_OUT[nat.mapping]}{how}, {_IN[nat.filtering]}"
 
 
 def kinds(found: Findings) -> list[tuple[Kind, Outlook]]:
@@ -100,18 +85,22 @@ def kinds(found: Findings) -> list[tuple[Kind, Outlook]]:
     return [(kind, outlook(found.nat, kind.behaviour)) for kind in KINDS if kind.ipv6 or not ipv6]
 
 
+def caveats(found: Findings) -> list[str]:
+    """What the findings are not about, and where it is a firewall that turns connections away."""
+    said = [_SCOPE[found.scope]] if found.scope in _SCOPE else []
+    if own_firewall(found.nat):
+        does = "drops" if found.nat.unsolicited == "silent" else "refuses"
+        said.append(f"No NAT: a firewall on this machine or just before it {does} stray SYNs.")
+    return said
+
+
 def notes(found: Findings) -> list[str]:
-    """What has to be known to read the findings right."""
-    nat, said = found.nat, []
-    if scope := _SCOPE[found.scope]:
-        said.append(scope)
-    if own_firewall(nat):
-        does = "drops" if nat.unsolicited == "silent" else "refuses"
-        said.append(f"There is no NAT: a firewall on this machine or just before it {does} what arrives unasked.")
-    if nat.mapping == "unknown" or nat.filtering == "unknown":
-        said.append("A broker with a second address (--probe-address) finds out what is unknown here.")
-    if any(way.technique != "none" and not nat.lets_in and not kind.behaviour.lets_in for kind, way in kinds(found)):
-        said.append("Not seen from a broker: a router that refuses connections which cross on their way.")
+    """What has to be known to read the findings, and the outlook by kinds, right."""
+    said = caveats(found)
+    if "unknown" in (found.nat.mapping, found.nat.filtering):
+        said.append("What is unknown here takes a broker with a second address (--probe-address).")
+    if not found.nat.lets_in and any(way.direct and not kind.behaviour.lets_in for kind, way in kinds(found)):
+        said.append("No broker can see if a router refuses connections that cross on their way.")
     return said
 
 
@@ -124,8 +113,7 @@ def advice(found: Findings) -> list[str]:
     for word in dict.fromkeys(word for kind in failing for word in remedies(found.nat, kind.behaviour)):
         said.append(f"Here: {_REMEDY[word]}.")
     if found.observed.ip.version == 4:
-        have = "this machine has an address" if found.ipv6 else "this machine has none now"
-        said.append(f"Or use IPv6 on both sides ({have}).")
+        said.append(f"Or on both sides: {_ipv6(found)}.")
     return said
 
 
@@ -135,15 +123,18 @@ def pair_advice(found: Findings, meeting: Meeting) -> tuple[list[str], list[str]
         return [], [], []
     both = []
     if found.observed.ip.version == 4:
-        have = "this machine has an address" if found.ipv6 else "this machine has none now"
-        both.append(f"use IPv6 ({have})")
+        both.append(_ipv6(found))
     if meeting.reason == "no-hairpin":
         # One router before both: what is mapped there is reached from outside only.
         another = "use another network"
         return [another], [another], [*both, "be in one local network"]
     here = [_REMEDY[word] for word in remedies(found.nat, meeting.theirs)]
-    there = [_ELSEWHERE.get(word, _REMEDY[word]) for word in remedies(meeting.theirs, found.nat)]
+    there = [_REMEDY[word] for word in remedies(meeting.theirs, found.nat)]
     return here, there, both
+
+
+def _ipv6(found: Findings) -> str:
+    return "use IPv6" if found.ipv6 else "use IPv6 (this machine has no such address now)"
 
 
 def unexpected(found: Findings, meeting: Meeting) -> str:

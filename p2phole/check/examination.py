@@ -1,0 +1,264 @@
+"""The check itself: a peer that joins, looks and leaves, from its start to the :class:`Findings`.
+
+It is the real peer with a key made for the occasion and nothing on its standard streams.  Without somebody to
+try it is alone, in a room whose name nobody can guess; nothing is ever said to anybody.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+
+from p2phole import events
+from p2phole.addresses import Endpoint
+from p2phole.behaviour import UNKNOWN, Behaviour
+from p2phole.check.errors import (
+    BrokerSilent,
+    BrokerUnreachable,
+    BrokerWentAway,
+    NobodyThere,
+    NoOutcome,
+    NothingFound,
+)
+from p2phole.check.findings import Findings, Meeting, has_ipv6
+from p2phole.check.settings import CheckSettings
+from p2phole.errors import LocalError
+from p2phole.launch import Bounded
+from p2phole.peer.errors import NoSuchHost
+from p2phole.peer.service import PeerService
+from p2phole.peer.settings import BrokerAddress, PeerSettings
+from p2phole.punch.interfaces import interface_addresses
+from p2phole.secure.identity import Credentials
+from p2phole.wire.messages import Introduction
+
+REACH_SECONDS = 5.0
+"""Time to reach the broker at all: three SYNs."""
+REGISTER_SECONDS = 4.0
+"""Time then to be registered: with the above, an unreachable broker is known within ten seconds."""
+DISCOVER_SECONDS = 8.0
+"""Time from there to know the NAT: at most four probes of a second each, and the dialling back."""
+APPEAR_SECONDS = 30.0
+"""Time for the other side to come into the room."""
+ATTEMPT_SECONDS = 60.0
+"""Time then for all starts of a round: three of 5 s, or one of 11 s, and what is between them."""
+LINGER_SECONDS = 1.0
+"""How long to stay after the attempt: the other side may be checking as well, and comes to its own result."""
+
+T = TypeVar("T")
+E = TypeVar("E", bound=events.Event)
+
+
+class SilentConsole:
+    """In place of standard input and output: nothing is read, and nothing that anybody says is shown."""
+
+    def __init__(self, most: int, line: Callable[[str], None]) -> None:
+        pass
+
+    def start(self, reactor: Any) -> None:
+        """Nothing to take over."""
+
+    def stop(self) -> None:
+        """Nothing to let go of."""
+
+    def hold(self, held: bool) -> None:
+        """No lines are waiting."""
+
+    def show(self, line: str, done: Callable[[], None]) -> None:
+        """Said to nobody."""
+        done()
+
+
+class Log:
+    """The sink of the events, with the peer's first error.  One at a time may wait :meth:`until` something is
+    in it."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._seen: list[events.Event] = []
+        self._error: LocalError | None = None
+        self._waiting: Deferred[None] | None = None
+
+    def emit(self, event: events.Event) -> None:
+        """See :class:`~p2phole.events.EventSink`."""
+        self._seen.append(event)
+        self._tell()
+
+    def fail(self, error: LocalError) -> None:
+        """The peer cannot go on."""
+        self._error = self._error or error
+        self._tell()
+
+    def _tell(self) -> None:
+        # In a turn of its own: whoever emits is in the middle of something.
+        self._clock.callLater(0, self._wake)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def first(self, kind: type[E], **keys: object) -> E | None:
+        """The first event of that kind with those values, if it is there."""
+        for event in self._seen:
+            if isinstance(event, kind) and all(getattr(event, key) == value for key, value in keys.items()):
+                return event
+        return None
+
+    async def until(self, look: Callable[[], T | None], seconds: float, otherwise: LocalError) -> T:
+        """What ``look`` finds, as soon as it finds anything.  Raises the peer's own error, or, when the time
+        is up, ``otherwise``."""
+        deadline = self._clock.seconds() + seconds
+        while True:
+            if self._error is not None:
+                raise self._error
+            if (found := look()) is not None:
+                return found
+            waiting = self._waiting = Deferred()
+            try:
+                await waiting.addTimeout(max(0.0, deadline - self._clock.seconds()), self._clock)
+            except DeferredTimeout:
+                raise otherwise from None
+            finally:
+                self._waiting = None
+
+
+class Examiner(PeerService):
+    """A peer that remembers what the broker told of the others' networks."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.networks: dict[str, Behaviour] = {}
+
+    def introduced(self, message: Introduction) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        self.networks[message.instance] = message.nat
+        super().introduced(message)
+
+
+async def examine(
+    reactor: Any, settings: CheckSettings, waiting: Callable[[], None] = lambda: None, **peer: Any
+) -> Findings:
+    """Find out what there is to find out, and leave nothing behind.
+
+    ``waiting`` is called when everything is known but the other side has not come; ``peer``: what a
+    :class:`PeerService` in the tests' memory is given.  Raises :class:`LocalError`, the broker's being
+    unreachable within ten seconds.
+    """
+    await reach(reactor, settings.broker)
+    log = Log(reactor)
+    service = Examiner(
+        reactor,
+        PeerSettings(
+            broker=settings.broker,
+            name=settings.name,
+            key_file=Path(os.devnull),  # never read: see the credentials
+            room=settings.room if settings.peer else f"check-{secrets.token_hex(16)}",
+            port=settings.port,
+        ),
+        log.fail,
+        console=SilentConsole,
+        sink=log,
+        credentials=Credentials.of(Ed25519PrivateKey.generate()),
+        **peer,
+    )
+    bounded = Bounded(service, reactor)
+    bounded.privilegedStartService()
+    bounded.startService()
+    try:
+        found = await _look(log, settings)
+        own = peer.get("interfaces", interface_addresses)()
+        found = replace(found, ipv6=has_ipv6(own))
+        if settings.peer is not None:
+            found = replace(found, meeting=await _meet(log, service, settings, settings.peer, waiting))
+            await deferLater(reactor, LINGER_SECONDS)
+        return found
+    finally:
+        await bounded.stopService()
+
+
+async def reach(reactor: Any, broker: BrokerAddress) -> None:
+    """Raise :class:`LocalError` if nothing listens there: a peer would go on trying for ever."""
+    factory = Factory.forProtocol(Protocol)
+    factory.noisy = False
+    endpoint = HostnameEndpoint(reactor, broker.host, broker.port, REACH_SECONDS)
+    connecting: Deferred[Any] = endpoint.connect(factory)
+    try:
+        # Twice: the first one does not count the time that it takes to look up the name.
+        protocol = await connecting.addTimeout(REACH_SECONDS, reactor)
+    except (DeferredTimeout, ConnectTimeout):
+        raise BrokerUnreachable(broker=broker, why=f"no answer within {REACH_SECONDS:.0f} s") from None
+    except (DNSLookupError, ValueError):
+        raise NoSuchHost(host=broker.host) from None
+    except ConnectError as problem:
+        number = problem.osError
+        why = os.strerror(number).lower() if isinstance(number, int) else str(problem).rstrip(".")
+        raise BrokerUnreachable(broker=broker, why=why) from None
+    protocol.transport.abortConnection()
+
+
+async def _look(log: Log, settings: CheckSettings) -> Findings:
+    broker = settings.broker
+    registered = await log.until(
+        lambda: log.first(events.Registered),
+        REGISTER_SECONDS,
+        BrokerSilent(broker=broker, seconds=REGISTER_SECONDS),
+    )
+
+    def nat() -> events.Nat | None:
+        _stop_without(log, broker)
+        return log.first(events.Nat)
+
+    found = await log.until(nat, DISCOVER_SECONDS, NothingFound(seconds=DISCOVER_SECONDS))
+    return Findings(
+        broker=str(broker),
+        local=Endpoint.parse(registered.local),
+        observed=Endpoint.parse(registered.observed),
+        nat=Behaviour(found.mapping, found.filtering, found.allocation, found.unsolicited),
+    )
+
+
+async def _meet(
+    log: Log, service: Examiner, settings: CheckSettings, name: str, waiting: Callable[[], None]
+) -> Meeting:
+    def introduced() -> events.Introduced | None:
+        found = log.first(events.Introduced, peer=name)
+        if found is None:
+            _stop_without(log, settings.broker)
+        return found
+
+    def outcome() -> events.Connected | events.Failed | None:
+        # Of two that have one name the first that is connected counts; that comes long before one fails.
+        connected = log.first(events.Connected, peer=name)
+        return connected if connected is not None else log.first(events.Failed, peer=name)
+
+    if introduced() is None:
+        waiting()
+    absent = NobodyThere(peer=name, room=settings.room, seconds=APPEAR_SECONDS)
+    await log.until(introduced, APPEAR_SECONDS, absent)
+    came: events.Connected | events.Failed = await log.until(
+        outcome, ATTEMPT_SECONDS, NoOutcome(peer=name, seconds=ATTEMPT_SECONDS)
+    )
+    theirs = service.networks.get(came.instance, UNKNOWN)
+    if isinstance(came, events.Connected):
+        return Meeting(name, theirs, came.candidate, came.remote, came.seconds)
+    return Meeting(name, theirs, reason=came.reason)
+
+
+def _stop_without(log: Log, broker: BrokerAddress) -> None:
+    lost = log.first(events.BrokerLost)
+    if lost is not None:
+        raise BrokerWentAway(broker=broker, why=lost.reason)
