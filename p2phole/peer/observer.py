@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
@@ -55,6 +56,7 @@ class Observer:
         self._observations = [Observation(broker, welcome.observed)]
         self._dialled_back: dict[str, str] = {}
         self._ports = [welcome.observed.port]
+        self._keeps = False
         self._step = 0
         self._latest = welcome.observed
         self._judge()
@@ -82,6 +84,9 @@ class Observer:
             each.callback(None)
         ask()
         self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
+        if self.behaviour.mapping != "none":
+            # A port that the NAT has not mapped yet shows how it takes them, whatever it does with the one.
+            self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
         await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
         await self._look(self._far)
 
@@ -120,9 +125,7 @@ class Observer:
         if self._step and self._near:
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
             found = await probe(self._clock, self._fresh, self, self._near)
-            # Save where it keeps the port while that is free, and has gone on from a conflict.
-            self._took([item for item in found if item.observed.port != item.port])
-            self._judge()
+            self._took_afresh(found)
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
         found = await probe(self._clock, self._dialler, self, targets)
@@ -137,10 +140,17 @@ class Observer:
             self._latest = item.observed
             self._ports.append(item.observed.port)
 
+    def _took_afresh(self, found: Sequence[Observation]) -> None:
+        # Where the port is kept while that is free, this says nothing of what comes after a conflict.
+        self._keeps = self._keeps or any(item.observed.port == item.port for item in found)
+        self._took([item for item in found if item.observed.port != item.port])
+        self._judge()
+
     def _judge(self) -> None:
         self.behaviour = find(self._local, self._own, self._observations, self._dialled_back, self._ports)
-        sequential = self.behaviour.is_hard and self.behaviour.allocation == "sequential"
-        self._step = step_of(self._ports) if sequential else 0
+        self._step = step_of(self._ports) if self.behaviour.is_hard else 0
+        if self._keeps and self.observed.port == self._local.port:
+            self.behaviour = replace(self.behaviour, allocation="preserved")
 
     @property
     def latest(self) -> Endpoint:

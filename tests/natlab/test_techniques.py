@@ -87,7 +87,8 @@ class DiscoveryTests(TechniqueCase):
     """The ``nat`` event names what each profile is built to be."""
 
     def test_profiles(self) -> None:
-        kinds = ("eim-eif", "eim-adf", "eim-apdf-icmp", "adm-apdf-seq1", "sym-seq2", "kernel-random", "firewall4-drop")
+        kinds = ["eim-eif", "eim-adf", "eim-apdf-icmp", "eim-apdf-random", "adm-apdf-seq1", "sym-seq2"]
+        kinds += ["sym-preserved", "kernel-random", "firewall4-drop"]
         for name in kinds:
             with self.subTest(profile=name):
                 built = nature(PROFILES[name], 4)
