@@ -100,7 +100,7 @@ class Start:
                 self.dialler,
                 candidate,
                 Redial(self.random, guarded),
-                self.budget,
+                self.budget.guesses if candidate.kind == "predicted" else self.budget,
                 until,
                 lambda _candidate: self.channel(),
             )
