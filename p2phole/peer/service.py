@@ -215,10 +215,11 @@ class PeerService(Service):
             link.send(DialBack())
 
         def found(_: object) -> None:
+            if link is not self._link:
+                return  # the broker was lost meanwhile, and what was found may be another network's
             nat = observer.behaviour
             self.events.emit(events.Nat(nat.mapping, nat.filtering, nat.allocation, nat.unsolicited))
-            if link is self._link:
-                self._tell_broker()
+            self._tell_broker()
             current.callback(None)
 
         ensureDeferred(observer.discover(ask)).addBoth(found)

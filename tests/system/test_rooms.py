@@ -94,6 +94,21 @@ class BrokerTests(SynchronousTestCase):
         for peer in (alice, bob):
             self.assertEqual(peer.all(events.Disconnected), [])
 
+    def test_back_while_a_peer_still_finds_out_about_its_nat(self):
+        """What was begun at the old connection is of no interest any more: one finding, of the new one."""
+        world = World(broker=False)
+        world.start_broker(probe_address="198.51.100.99")  # nobody is there: to look takes a second
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")))
+        world.until(lambda: alice.all(events.Registered))
+        world.net.advance(0.1)
+        world.broker_host.crash()
+        world.start_broker(probe_address="198.51.100.99")
+        world.until(lambda: len(alice.all(events.Registered)) == 2)
+        self.assertEqual(alice.all(events.Nat), [])
+        world.net.advance(5)
+        self.assertEqual(len(alice.all(events.Nat)), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_a_vanished_member_is_not_introduced(self):
         """Its kernel does not answer keep-alive any more; here the broker's side of it is played by hand."""
         world, alice, bob = pair(SILENT, RESET)
