@@ -37,4 +37,4 @@ def spare_descriptors(most: int) -> int:
     except OSError:
         return most
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(0, min(most, soft - used - RESERVE))
+    return most if soft == resource.RLIM_INFINITY else max(0, min(most, soft - used - RESERVE))

@@ -38,7 +38,7 @@ PURE = (
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
-COMMON = {"addresses", "behaviour", "errors", "text", "keepalive"}
+COMMON = {"addresses", "behaviour", "errors", "text", "keepalive", "descriptors"}
 MAY_IMPORT = {
     "wire": set(),
     "secure": set(),
@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "peer": {"wire", "secure", "punch", "session"},
 }
 """Beside itself and what is common."""
-AROUND = {"launch", "options", "coercion", "events", "descriptors"}
+AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 
 REACTOR = {"cli", "commands", "broker.tap", "peer.tap"}
