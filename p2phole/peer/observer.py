@@ -79,16 +79,23 @@ class Observer:
         there: to look is to open the filter that is under test.
         """
         await self._look(self._near)
+        if not self.behaviour.is_hard:
+            self._looked()
+        ask()
+        self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
+        kept = self.observed.port == self._local.port
+        if self.behaviour.mapping != "none" and (kept or self.behaviour.allocation == "unknown"):
+            # A port that the NAT has not mapped yet shows how it takes them.  (Not where that is known: it
+            # would take one in the middle of a start that counts on the next ones.)
+            self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
+        self._looked()
+        await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        await self._look(self._far)
+
+    def _looked(self) -> None:
         waiting, self._first_look = self._first_look or [], None
         for each in waiting:
             each.callback(None)
-        ask()
-        self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
-        if self.behaviour.mapping != "none":
-            # A port that the NAT has not mapped yet shows how it takes them, whatever it does with the one.
-            self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
-        await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        await self._look(self._far)
 
     def dialled_back(self, message: DialledBack) -> None:
         """The broker has told what came of one of its connections."""
@@ -121,8 +128,8 @@ class Observer:
         if self._first_look is not None:
             first: Deferred[None] = Deferred()
             self._first_look.append(first)
-            await first
-        if self._step and self._near:
+            await first  # and with it, where it matters, for a look from a fresh port
+        elif self._step and self._near:
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
             found = await probe(self._clock, self._fresh, self, self._near)
             self._took_afresh(found)
