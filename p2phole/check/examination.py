@@ -11,17 +11,17 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from p2phole import events
 from p2phole.addresses import Endpoint
@@ -35,8 +35,8 @@ from p2phole.check.errors import (
     NothingFound,
 )
 from p2phole.check.findings import Findings, Meeting, has_ipv6
+from p2phole.check.log import Log
 from p2phole.check.settings import CheckSettings
-from p2phole.errors import LocalError
 from p2phole.launch import Bounded
 from p2phole.peer.errors import NoSuchHost
 from p2phole.peer.service import PeerService
@@ -58,9 +58,6 @@ ATTEMPT_SECONDS = 60.0
 LINGER_SECONDS = 1.0
 """How long to stay after the attempt: the other side may be checking as well, and comes to its own result."""
 
-T = TypeVar("T")
-E = TypeVar("E", bound=events.Event)
-
 
 class SilentConsole:
     """In place of standard input and output: nothing is read, and nothing that anybody says is shown."""
@@ -80,60 +77,6 @@ class SilentConsole:
     def show(self, line: str, done: Callable[[], None]) -> None:
         """Said to nobody."""
         done()
-
-
-class Log:
-    """The sink of the events, with the peer's first error.  One at a time may wait :meth:`until` something is
-    in it."""
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._seen: list[events.Event] = []
-        self._error: LocalError | None = None
-        self._waiting: Deferred[None] | None = None
-
-    def emit(self, event: events.Event) -> None:
-        """See :class:`~p2phole.events.EventSink`."""
-        self._seen.append(event)
-        self._tell()
-
-    def fail(self, error: LocalError) -> None:
-        """The peer cannot go on."""
-        self._error = self._error or error
-        self._tell()
-
-    def _tell(self) -> None:
-        # In a turn of its own: whoever emits is in the middle of something.
-        self._clock.callLater(0, self._wake)
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(None)
-
-    def first(self, kind: type[E], **keys: object) -> E | None:
-        """The first event of that kind with those values, if it is there."""
-        for event in self._seen:
-            if isinstance(event, kind) and all(getattr(event, key) == value for key, value in keys.items()):
-                return event
-        return None
-
-    async def until(self, look: Callable[[], T | None], seconds: float, otherwise: LocalError) -> T:
-        """What ``look`` finds, as soon as it finds anything.  Raises the peer's own error, or, when the time
-        is up, ``otherwise``."""
-        deadline = self._clock.seconds() + seconds
-        while True:
-            if self._error is not None:
-                raise self._error
-            if (found := look()) is not None:
-                return found
-            waiting = self._waiting = Deferred()
-            try:
-                await waiting.addTimeout(max(0.0, deadline - self._clock.seconds()), self._clock)
-            except DeferredTimeout:
-                raise otherwise from None
-            finally:
-                self._waiting = None
 
 
 class Examiner(PeerService):
@@ -196,9 +139,11 @@ async def reach(reactor: Any, broker: BrokerAddress) -> None:
     factory.noisy = False
     endpoint = HostnameEndpoint(reactor, broker.host, broker.port, REACH_SECONDS)
     connecting: Deferred[Any] = endpoint.connect(factory)
+    # The endpoint's own timeout does not count the time that it takes to look up the name; and it has a word
+    # of its own for being cancelled.
+    connecting.addErrback(_cancelled).addTimeout(REACH_SECONDS, reactor)
     try:
-        # Twice: the first one does not count the time that it takes to look up the name.
-        protocol = await connecting.addTimeout(REACH_SECONDS, reactor)
+        protocol = await connecting
     except (DeferredTimeout, ConnectTimeout):
         raise BrokerUnreachable(broker=broker, why=f"no answer within {REACH_SECONDS:.0f} s") from None
     except (DNSLookupError, ValueError):
@@ -208,6 +153,10 @@ async def reach(reactor: Any, broker: BrokerAddress) -> None:
         why = os.strerror(number).lower() if isinstance(number, int) else str(problem).rstrip(".")
         raise BrokerUnreachable(broker=broker, why=why) from None
     protocol.transport.abortConnection()
+
+
+def _cancelled(failure: Failure) -> Failure:
+    return Failure(CancelledError()) if failure.check(ConnectingCancelledError) else failure
 
 
 async def _look(log: Log, settings: CheckSettings) -> Findings:
