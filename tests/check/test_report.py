@@ -20,6 +20,7 @@ from p2phole.check.screen import shown
 from p2phole.punch.verdict import REASONS
 from tests.check.test_outlook import RANDOM, RESET
 from tests.check.test_words import IPV6, everything, found
+from tests.docs import blocks, read
 
 KEYS = ["direct", "broker", "local", "observed", "scope", "nat", "firewall", "ipv6", "summary", "others", "notes"]
 KEYS += ["advice", "peer"]
@@ -94,6 +95,11 @@ class ScreenTests(SynchronousTestCase):
     def test_fits_one_screen(self) -> None:
         """Where nothing is wrong, with the prompt that follows it."""
         self.assertLess(len(shown(found(HOME), Stream()).splitlines()), 24)
+
+    def test_sample(self) -> None:
+        """The one in the documents."""
+        [sample] = blocks(read("docs/check.md"), "text")
+        self.assertEqual(sample.text, shown(found(HOME), Stream()))
 
     def test_colours_on_a_terminal(self) -> None:
         self.patch_environment(TERM="xterm-256color", COLUMNS="80", NO_COLOR=None)
