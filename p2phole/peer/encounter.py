@@ -150,13 +150,15 @@ class Encounter:
         """Go for many where this peer's own discovery calls for it; the other's word alone never does."""
         company = self._company
         mine, theirs = company.behaviour(), message.nat
-        if start.over or forbidden(message.observed, message.observed, company.surroundings()) is not None:
+        here, target = company.surroundings(), message.observed
+        if start.over or forbidden(target, target, here) is not None:
             return
+        if target.ip == here.observed.ip or target.ip.version != here.observed.ip.version:
+            return  # behind one NAT, or by a family of which nothing was found out, it is no chance but a scan
         if calls_for_many_ports(mine, theirs) and company.gate.enter():
-            many = birthday.many_ports(company.clock, company.port.fresh, message.observed, start.channel)
+            many = birthday.many_ports(company.clock, company.port.fresh, target, start.channel)
         elif calls_for_many_tries(mine, theirs) and company.gate.enter():
-            ip = message.observed.ip
-            many = birthday.many_tries(company.clock, company.port, ip, company.random, start.channel)
+            many = birthday.many_tries(company.clock, company.port, target.ip, company.random, start.channel)
         else:
             return
         company.clock.callLater(message.delay, start.go_for_many, many)
