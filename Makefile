@@ -20,7 +20,7 @@ lint: .venv/installed-dev
 
 check: lint test
 
-# Pairs of networks in the laboratory, as root; some ten minutes.  Writes docs/nat-matrix.* and what the pages say.
+# Pairs of networks in the laboratory, as root, in a quarter of an hour: docs/nat-matrix.*, and what pages say.
 matrix: .venv/installed-bench
 	@$(BIN)/python -m benchmarks.matrix
 
