@@ -1,14 +1,15 @@
 """The check itself: a peer that joins, looks and leaves, from its start to the :class:`Findings`.
 
-It is the real peer with a key made for the occasion and nothing on its standard streams.  Without somebody to
-try it is alone, in a room whose name nobody can guess; nothing is ever said to anybody.
+It is the real peer with a key made for the occasion and nothing on its standard streams.  First it is alone, in a
+room whose name nobody can guess; then, where there is somebody to try, in theirs.  Nothing is ever said to
+anybody.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,13 @@ from p2phole.check.findings import Findings, Meeting, has_ipv6
 from p2phole.check.log import Log
 from p2phole.check.settings import CheckSettings
 from p2phole.launch import Bounded
+from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.errors import NoSuchHost
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.secure.identity import Credentials
-from p2phole.wire.messages import Introduction
+from p2phole.wire.messages import Introduction, Register, Welcome
 
 REACH_SECONDS = 5.0
 """Time to reach the broker at all: three SYNs."""
@@ -80,11 +82,19 @@ class SilentConsole:
 
 
 class Examiner(PeerService):
-    """A peer that remembers what the broker told of the others' networks."""
+    """A peer that remembers what the broker told of the others' networks, and tells of its own what is
+    ``known`` already, so that both sides know each other's before they start."""
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+    def __init__(self, known: Behaviour, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.networks: dict[str, Behaviour] = {}
+        self._known = known
+
+    def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        told, known = super().registration(link, welcome), self._known
+        hard = known.is_hard or (known.mapping == "unknown" and told.prepare)
+        return replace(told, nat=known, prepare=hard)
 
     def introduced(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -102,35 +112,49 @@ async def examine(
     unreachable within ten seconds.
     """
     await reach(reactor, settings.broker)
-    log = Log(reactor)
-    service = Examiner(
-        reactor,
-        PeerSettings(
-            broker=settings.broker,
-            name=settings.name,
-            key_file=Path(os.devnull),  # never read: see the credentials
-            room=settings.room if settings.peer else f"check-{secrets.token_hex(16)}",
-            port=settings.port,
-        ),
-        log.fail,
-        console=SilentConsole,
-        sink=log,
-        credentials=Credentials.of(Ed25519PrivateKey.generate()),
-        **peer,
-    )
-    bounded = Bounded(service, reactor)
-    bounded.privilegedStartService()
-    bounded.startService()
-    try:
-        found = await _look(log, settings)
-        own = peer.get("interfaces", interface_addresses)()
-        found = replace(found, ipv6=has_ipv6(own))
-        if settings.peer is not None:
+    own = peer.get("interfaces", interface_addresses)()
+    async with _Peer(reactor, settings, f"check-{secrets.token_hex(16)}", UNKNOWN, peer) as (log, _service):
+        found = replace(await _look(log, settings), ipv6=has_ipv6(own))
+    if settings.peer is not None:
+        # Only now, so that an other side that checks as well is told what was found out here.
+        async with _Peer(reactor, settings, settings.room, found.nat, peer) as (log, service):
             found = replace(found, meeting=await _meet(log, service, settings, settings.peer, waiting))
             await deferLater(reactor, LINGER_SECONDS)
-        return found
-    finally:
-        await bounded.stopService()
+    return found
+
+
+class _Peer:
+    """A running peer in one room, stopped at the end."""
+
+    def __init__(
+        self, reactor: Any, settings: CheckSettings, room: str, known: Behaviour, peer: Mapping[str, Any]
+    ) -> None:
+        self._log = Log(reactor)
+        self._service = Examiner(
+            known,
+            reactor,
+            PeerSettings(
+                broker=settings.broker,
+                name=settings.name,
+                key_file=Path(os.devnull),  # never read: see the credentials
+                room=room,
+                port=settings.port,
+            ),
+            self._log.fail,
+            console=SilentConsole,
+            sink=self._log,
+            credentials=Credentials.of(Ed25519PrivateKey.generate()),
+            **peer,
+        )
+        self._bounded = Bounded(self._service, reactor)
+
+    async def __aenter__(self) -> tuple[Log, Examiner]:
+        self._bounded.privilegedStartService()
+        self._bounded.startService()
+        return self._log, self._service
+
+    async def __aexit__(self, *reason: object) -> None:
+        await self._bounded.stopService()
 
 
 async def reach(reactor: Any, broker: BrokerAddress) -> None:
@@ -164,7 +188,7 @@ async def _look(log: Log, settings: CheckSettings) -> Findings:
     registered = await log.until(
         lambda: log.first(events.Registered),
         REGISTER_SECONDS,
-        BrokerSilent(broker=broker, seconds=REGISTER_SECONDS),
+        _silent(broker),
     )
 
     def nat() -> events.Nat | None:
@@ -194,9 +218,10 @@ async def _meet(
         connected = log.first(events.Connected, peer=name)
         return connected if connected is not None else log.first(events.Failed, peer=name)
 
+    absent = NobodyThere(peer=name, room=settings.room, seconds=APPEAR_SECONDS)
+    await log.until(lambda: log.first(events.Registered), REGISTER_SECONDS, _silent(settings.broker))
     if introduced() is None:
         waiting()
-    absent = NobodyThere(peer=name, room=settings.room, seconds=APPEAR_SECONDS)
     await log.until(introduced, APPEAR_SECONDS, absent)
     came: events.Connected | events.Failed = await log.until(
         outcome, ATTEMPT_SECONDS, NoOutcome(peer=name, seconds=ATTEMPT_SECONDS)
@@ -205,6 +230,10 @@ async def _meet(
     if isinstance(came, events.Connected):
         return Meeting(name, theirs, came.candidate, came.remote, came.seconds)
     return Meeting(name, theirs, reason=came.reason)
+
+
+def _silent(broker: BrokerAddress) -> BrokerSilent:
+    return BrokerSilent(broker=broker, seconds=REGISTER_SECONDS)
 
 
 def _stop_without(log: Log, broker: BrokerAddress) -> None:

@@ -139,8 +139,11 @@ def _ipv6(found: Findings) -> str:
 
 def unexpected(found: Findings, meeting: Meeting) -> str:
     """A sentence where the pair should have worked by what both networks were found to do, else nothing."""
-    if meeting.reason not in ("silent", "refused") or not outlook(found.nat, meeting.theirs).direct:
+    way = outlook(found.nat, meeting.theirs)
+    if meeting.reason not in ("silent", "refused") or not way.direct:
         return ""
+    if not way.sure:
+        return "It depends on what had not been found out of both networks when they started: try again."
     return (
         "By what was found out of both networks it should work: a firewall on one of the two machines, or a "
         "router that refuses connections which cross, may be in the way."

@@ -170,6 +170,16 @@ class ExaminationTests(SynchronousTestCase):
                 self.assertIsNone(each.error)
                 self.assertEqual(each.findings.direct, direct)
 
+    def test_who_checks_is_known_from_the_first(self):
+        """Also to one who is not known yet himself."""
+        world = self.world()
+        bob = world.peer(world.site("bob", Nat("203.0.113.2", **RANDOM)))
+        checking = Checking(world, RESET, "bob")
+        world.until(lambda: bob.all(events.Introduced))
+        checking.end(30)
+        self.assertEqual([event.reason for event in bob.all(events.Failed)], ["answers"])
+        self.assertEqual(checking.findings.meeting.reason, "answers")
+
     def test_somebody_who_comes_later(self):
         world = self.world()
         checking = Checking(world, SILENT, "bob", room="garden")

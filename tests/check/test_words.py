@@ -138,6 +138,10 @@ class PairTests(SynchronousTestCase):
         each = found(HOME, IPV6, IPV6, meeting=Meeting("bob", HOME, reason="silent"))
         self.assertEqual(words.pair_advice(each, each.meeting)[2], [])
 
+    def test_too_little_was_known(self) -> None:
+        each = found(RANDOM, meeting=Meeting("bob", reason="refused"))
+        self.assertIn("try again", words.unexpected(each, each.meeting))
+
     def test_unexpected(self) -> None:
         for nat, theirs, reason, expected in (
             (HOME, HOME, "silent", True),
