@@ -57,6 +57,9 @@ class Observer:
         self._dialled_back: dict[str, str] = {}
         self._ports = [welcome.observed.port]
         self._keeps = False
+        self._went_far = False
+        """Whether the broker's other address was contacted."""
+        self._answers = 0
         self._step = 0
         self._latest = welcome.observed
         self._judge()
@@ -84,13 +87,16 @@ class Observer:
         ask()
         self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
         kept = self.observed.port == self._local.port
-        if self.behaviour.mapping != "none" and (kept or self.behaviour.allocation == "unknown"):
+        telling = kept or self.behaviour.allocation == "unknown"
+        if self.behaviour.mapping != "none" and telling and not self._went_far:
             # A port that the NAT has not mapped yet shows how it takes them.  (Not where that is known: it
             # would take one in the middle of a start that counts on the next ones.)
             self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
         self._looked()
         await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        await self._look(self._far)
+        left = self._far[1:] if self._went_far else self._far
+        self._went_far = True
+        await self._look(left)
 
     def _looked(self) -> None:
         waiting, self._first_look = self._first_look or [], None
@@ -99,9 +105,11 @@ class Observer:
 
     def dialled_back(self, message: DialledBack) -> None:
         """The broker has told what came of one of its connections."""
-        self._dialled_back.setdefault(message.origin, message.outcome)
-        self._judge()
-        if self._waiting_for is not None and len(self._dialled_back) >= (2 if self._far else 1):
+        self._answers += 1
+        if message.origin == "port" or not self._went_far:
+            self._dialled_back.setdefault(message.origin, message.outcome)
+            self._judge()
+        if self._waiting_for is not None and self._answers >= (2 if self._far else 1):
             self._waiting_for.cancel()
 
     def refresh(self) -> Deferred[None]:
@@ -129,6 +137,11 @@ class Observer:
             first: Deferred[None] = Deferred()
             self._first_look.append(first)
             await first  # and with it, where it matters, for a look from a fresh port
+            if self.behaviour.mapping == "unknown" and self.may_be_hard and not self._went_far:
+                # Somebody waits to be introduced: whether the mapping depends on the address counts for more
+                # than what the filter lets in from there, which is spoiled by this.
+                self._went_far = True
+                await self._look(self._far[:1])
         elif self._step and self._near:
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
             found = await probe(self._clock, self._fresh, self, self._near)

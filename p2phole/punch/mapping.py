@@ -76,8 +76,8 @@ def _mapping(seen: Sequence[Observation]) -> str:
         return "unknown"
     if len({item.observed for item in seen}) == 1:
         return INDEPENDENT
-    # One endpoint for each address: address-dependent, if each was asked at two ports.
-    asked_twice = all(
+    # One endpoint for each address: it depends on that, if some address was asked at two ports.
+    asked_twice = any(
         len({item.target.port for item in seen if item.target.ip == address}) > 1 for address in by_address
     )
     return ADDRESS if asked_twice else "unknown"

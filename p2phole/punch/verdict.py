@@ -64,6 +64,8 @@ def reason(report: Report, mine: Behaviour, theirs: Behaviour, one_address: bool
     outcomes = set(report.outcomes.values())
     if one_address and outcomes and "connected" not in outcomes:
         return "no-hairpin"
+    if outcomes == {"unreachable"}:
+        return "unreachable"  # one has no IPv4, or no IPv6: NATs do not come into it
     takes = technique(mine, theirs)
     if takes == "none":
         return "symmetric"

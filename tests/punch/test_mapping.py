@@ -55,8 +55,9 @@ class MappingTests(SynchronousTestCase):
     def test_address_dependent(self) -> None:
         seen = ("a1", SEEN + "7000"), ("a2", SEEN + "7000"), ("b1", SEEN + "7001"), ("b2", SEEN + "7001")
         self.assertEqual(found(*seen).mapping, ADDRESS)
-        # Only one port of the second address: it may as well be address-and-port-dependent.
-        self.assertEqual(found(*seen[:3]).mapping, "unknown")
+        # Two ports of one address suffice to show that the port does not count.
+        self.assertEqual(found(*seen[:3]).mapping, ADDRESS)
+        self.assertEqual(found(seen[0], seen[2]).mapping, "unknown")
 
     def test_address_and_port_dependent(self) -> None:
         self.assertEqual(found(("a1", SEEN + "7000"), ("a2", SEEN + "7001")).mapping, PORT)
