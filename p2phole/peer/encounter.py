@@ -60,8 +60,8 @@ class Company(Interface):
     def refresh(self) -> Deferred[None]:
         """Learn the mapping anew."""
 
-    def latest(self) -> Endpoint:
-        """The last outside endpoint that this peer's NAT is known to have taken."""
+    def about_to_dial(self) -> Endpoint:
+        """The last outside endpoint that this peer's NAT is known to have taken; dials will follow."""
 
     def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
         """Ask the broker for another introduction; ``before``: the latest endpoints at earlier starts."""
@@ -140,7 +140,7 @@ class Encounter:
             failed=lambda report: self._start_failed(start, message, report),
             seconds=birthday.SECONDS if takes_long(mine, theirs) else DEADLINE,
         )
-        self._before = [*self._before[-1:], company.latest()]
+        self._before = [*self._before[-1:], company.about_to_dial()]
         machine = attempt(start)
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)

@@ -56,6 +56,7 @@ class Observer:
         self._observations = [Observation(broker, welcome.observed)]
         self._dialled_back: dict[str, str] = {}
         self._ports = [welcome.observed.port]
+        self._dialling = False
         self._keeps = False
         self._went_far = False
         """Whether the broker's other address was contacted."""
@@ -94,9 +95,9 @@ class Observer:
             self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
         self._looked()
         await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        left = self._far[1:] if self._went_far else self._far
-        self._went_far = True
-        await self._look(left)
+        if not self._went_far:
+            self._went_far = True
+            await self._look(self._far)
 
     def _looked(self) -> None:
         waiting, self._first_look = self._first_look or [], None
@@ -133,19 +134,20 @@ class Observer:
         return result
 
     async def _refresh(self) -> None:
+        newcomer = self._first_look is not None
         if self._first_look is not None:
             first: Deferred[None] = Deferred()
             self._first_look.append(first)
             await first  # and with it, where it matters, for a look from a fresh port
-            if self.behaviour.mapping == "unknown" and self.may_be_hard and not self._went_far:
-                # Somebody waits to be introduced: whether the mapping depends on the address counts for more
-                # than what the filter lets in from there, which is spoiled by this.
-                self._went_far = True
-                await self._look(self._far[:1])
-        elif self._step and self._near:
+        if self.behaviour.mapping == "unknown" and self.may_be_hard and not self._went_far:
+            # Somebody waits to be introduced: whether the mapping depends on the address counts for more
+            # than what the filter lets in from there, which is spoiled by this.
+            self._went_far = True
+            await self._look(self._far)
+        # The distance of ports wants to be seen twice; and what was seen last may be long ago.
+        if self._step and self._near and (len(set(self._ports)) < 3 or not newcomer):
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
-            found = await probe(self._clock, self._fresh, self, self._near)
-            self._took_afresh(found)
+            self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
         found = await probe(self._clock, self._dialler, self, targets)
@@ -158,7 +160,8 @@ class Observer:
     def _took(self, found: Sequence[Observation]) -> None:
         for item in found:
             self._latest = item.observed
-            self._ports.append(item.observed.port)
+            if not self._dialling:
+                self._ports.append(item.observed.port)
 
     def _took_afresh(self, found: Sequence[Observation]) -> None:
         # Where the port is kept while that is free, this says nothing of what comes after a conflict.
@@ -172,9 +175,10 @@ class Observer:
         if self._keeps and self.observed.port == self._local.port:
             self.behaviour = replace(self.behaviour, allocation="preserved")
 
-    @property
-    def latest(self) -> Endpoint:
-        """The last outside endpoint that the NAT is known to have taken."""
+    def about_to_dial(self) -> Endpoint:
+        """The last outside endpoint that the NAT is known to have taken; from now on our own connections take
+        ports as well, so that what is seen later tells nothing of their order."""
+        self._dialling = len(set(self._ports)) > 1
         return self._latest
 
     def predictions(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:

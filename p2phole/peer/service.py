@@ -320,10 +320,10 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.encounter.Company`."""
         return self._observer.refresh() if self._observer is not None else succeed(None)
 
-    def latest(self) -> Endpoint:
+    def about_to_dial(self) -> Endpoint:
         """See :class:`~p2phole.peer.encounter.Company`."""
         assert self._observer is not None
-        return self._observer.latest
+        return self._observer.about_to_dial()
 
     def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""

@@ -15,9 +15,10 @@ from p2phole.behaviour import ADDRESS, INDEPENDENT, PORT, Behaviour
 
 LARGEST_STEP = 8
 """Distance of successive ports up to which the allocation is called sequential."""
+
 FIRST = 3
-"""Different ports by which the allocation is judged: between later ones there may be those that our own
-dialling has taken."""
+"""Different ports by which the allocation is judged: between later ones there may be those that other
+clients of the NAT have taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ class PredictionTests(ObserverTestCase):
 
     def test_the_ones_behind_the_last_one_that_was_seen(self) -> None:
         observer = self.sequential()
-        self.assertEqual(str(observer.latest), at(7002))
+        self.assertEqual(str(observer.about_to_dial()), at(7002))
         self.assertEqual(self.ports(observer), list(range(7003, 7011)))
 
     def test_by_the_step(self) -> None:
@@ -247,12 +247,13 @@ class RefreshTests(ObserverTestCase):
         waiting = [observer.refresh() for _ in range(3)]
         for each in waiting:
             self.assertNoResult(each)
-        # It serves them all: another one would take one more port.
+        # It serves them all: another one would take one more port.  So does the one that confirms the step.
         self.near(at(7001))
+        self.afresh(at(7002))
         for each in waiting:
             self.assertIsNone(self.successResultOf(each))
         self.assertEqual(self.fresh.calls, [])
-        self.assertEqual(observer.predictions()[0].endpoint.port, 7002)
+        self.assertEqual(observer.predictions()[0].endpoint.port, 7003)
 
     def test_no_look_from_a_fresh_port_in_the_middle_of_a_start(self) -> None:
         """Where the allocation is known already: it would take one of the ports that were predicted."""
@@ -268,6 +269,7 @@ class RefreshTests(ObserverTestCase):
         self.assertNoResult(waiting)
         self.discover(observer)
         self.near(at(7001))
+        self.afresh(at(7002))
         self.assertIsNone(self.successResultOf(waiting))
 
     def test_an_easy_nat_is_not_waited_for_any_longer(self) -> None:
