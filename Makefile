@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-.PHONY: demo test lint check clean
+.PHONY: demo test lint check matrix clean
 
 # A broker and two peers on this machine, talking directly.
 demo: .venv/installed
@@ -20,6 +20,10 @@ lint: .venv/installed-dev
 
 check: lint test
 
+# Pairs of networks in the laboratory, as root, in a quarter of an hour: docs/nat-matrix.*, and what pages say.
+matrix: .venv/installed-bench
+	@$(BIN)/python -m benchmarks.matrix
+
 clean:
 	rm -rf .venv build dist
 
@@ -31,6 +35,10 @@ clean:
 
 .venv/installed-test: .venv/installed
 	@$(PIP) -e '.[test]' build hatchling  # one test builds the wheel
+	@touch $@
+
+.venv/installed-bench: .venv/installed
+	@$(PIP) -e '.[bench]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed

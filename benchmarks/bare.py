@@ -1,7 +1,8 @@
 """A bare puncher: the product's introduction, port and race, without TLS and with any redial policy.
 
-Run by ``connect.py`` on a host of the laboratory.  Prints one JSON line: seconds from the
-introduction to the moment at which this side knows that both hold the same connection.
+Run by ``connect.py`` and ``matrix.py`` on a host of the laboratory: ``bare BROKER NAME POLICY [SECONDS]``;
+those of one policy meet each other.  Prints one JSON line: seconds from the introduction to the moment at
+which this side knows that both hold the same connection; None after SECONDS without one.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ POLICIES: dict[str, Callable[[], Any]] = {
     "at-once": lambda: Redial(random.random, True),
     "one": lambda: FixedPause(NEVER),
     "fixed-200ms": lambda: FixedPause(0.2),
+    # As most examples do: the acceptor where the broker saw us, but the dial from a port that nobody has seen.
+    "fresh": lambda: FixedPause(NEVER),
 }
 
 
@@ -82,9 +85,10 @@ class BareChannel(Protocol):
 class BarePeer:
     """See :class:`p2phole.peer.broker_protocol.Room`."""
 
-    def __init__(self, broker: str, name: str, policy: str) -> None:
+    def __init__(self, broker: str, name: str, policy: str, give_up: str = str(GIVE_UP)) -> None:
         self.name = name
         self.policy = policy
+        self.give_up = float(give_up)
         self.mine = Identity(secrets.token_hex(32), secrets.token_hex(16))
         self.nominee: BareChannel | None = None
         self.dials: list[Dial] = []
@@ -92,9 +96,8 @@ class BarePeer:
         factory.buildProtocol = lambda addr: BareChannel(self, False)  # type: ignore[method-assign,assignment]
         self.port = SharedPort(reactor, 0, factory)
         host, _, number = broker.rpartition(":")
-        self.link = BrokerLink(
-            reactor, BrokerAddress(host, int(number)), self.port.binding, self, random.random, self.fail
-        )
+        address = BrokerAddress(host.strip("[]"), int(number))
+        self.link = BrokerLink(reactor, address, self.port.binding, self, random.random, self.fail)
         self.link.start()
 
     def fail(self, error: Exception) -> None:
@@ -103,7 +106,7 @@ class BarePeer:
 
     def registration(self, link: Any, welcome: Welcome) -> Register:
         self.here = Surroundings(interface_addresses(), self.port.port, link.remote.ip, welcome.observed)
-        return Register(self.name, "bare", self.mine.fingerprint, self.mine.instance, gather(self.here))
+        return Register(self.name, self.policy, self.mine.fingerprint, self.mine.instance, gather(self.here))
 
     def registered(self, link: Any) -> None:
         self.tell(event="registered")
@@ -113,13 +116,14 @@ class BarePeer:
         theirs = Identity(message.fingerprint, message.instance)
         self.pairing = Pairing(self.mine, theirs, bytes.fromhex(message.token))
         reactor.callLater(message.delay, self.dial, message)
-        reactor.callLater(GIVE_UP, self.end, None)
+        reactor.callLater(message.delay + self.give_up, self.end, None)
 
     def dial(self, message: Introduction) -> None:
-        budget, until = SynBudget(), reactor.seconds() + GIVE_UP
+        budget, until = SynBudget(), reactor.seconds() + self.give_up
+        dialler = self.port.fresh if self.policy == "fresh" else self.port
         for candidate in to_dial(message.candidates, message.observed, self.here):
             redial = POLICIES[self.policy]()
-            dial = Dial(reactor, self.port, candidate, redial, budget, until, lambda _: BareChannel(self, True))
+            dial = Dial(reactor, dialler, candidate, redial, budget, until, lambda _: BareChannel(self, True))
             self.dials.append(dial)
             dial.dial()
 
@@ -152,5 +156,5 @@ class BarePeer:
 
 
 if __name__ == "__main__":
-    BarePeer(*sys.argv[1:4])
+    BarePeer(*sys.argv[1:])
     reactor.run()

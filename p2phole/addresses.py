@@ -124,11 +124,15 @@ class Endpoint:
         return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"
 
 
+KINDS = ("host", "mapped", "srflx", "predicted")
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Where a member may be reached (RFC 8445 5.1.1).
 
-    ``kind``: ``host`` (an address of its own) or ``srflx`` (as somebody outside saw it).
+    ``kind``: ``host`` (an address of its own), ``mapped`` (opened for it at its router), ``srflx`` (as
+    somebody outside saw it) or ``predicted`` (the outside port that its NAT will take next).
     """
 
     kind: str

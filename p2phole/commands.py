@@ -1,4 +1,5 @@
-"""The commands of ``p2phole``: the two services by the same code as under twistd, and the demonstration."""
+"""The commands of ``p2phole``: the two services by the same code as under twistd, the check of a
+network, and the demonstration."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ class Options(PlainOptions):
         """As :class:`usage.Options` reads it; a command is imported when it is wanted."""
         yield "broker", None, _broker_options, "introduce peers to each other"
         yield "peer", None, _peer_options, "meet the peers of a room and talk to them directly"
+        yield "check", None, _check_options, "say what this network does to direct connections"
         yield "demo", None, DemoOptions, "show all of it on this machine"
 
     def postOptions(self) -> None:
@@ -52,6 +54,13 @@ def peer(options: Any) -> int:
     return run(options)
 
 
+def check(options: Any) -> int:
+    """``p2phole check``."""
+    from p2phole.check.command import run
+
+    return run(options)
+
+
 def demo(options: Any) -> int:
     """``p2phole demo``."""
     from p2phole.demo import demonstrate
@@ -59,7 +68,7 @@ def demo(options: Any) -> int:
     return demonstrate()
 
 
-COMMANDS = {"broker": broker, "peer": peer, "demo": demo}
+COMMANDS = {"broker": broker, "peer": peer, "check": check, "demo": demo}
 
 
 def _broker_options() -> usage.Options:
@@ -70,5 +79,11 @@ def _broker_options() -> usage.Options:
 
 def _peer_options() -> usage.Options:
     from p2phole.peer.tap import Options
+
+    return Options()
+
+
+def _check_options() -> usage.Options:
+    from p2phole.check.command import Options
 
     return Options()

@@ -79,7 +79,9 @@ class ConfigurableOptions(PlainOptions):
     @classmethod
     def keys_in_config(cls) -> list[str]:
         """The long names of all options that a config file can hold."""
-        return sorted(name[:-1] for name in cls().longOpt if name.endswith("=") and name != "config=")
+        options = cls()
+        named = [name[:-1] for name in options.longOpt if name.endswith("=") and name != "config="]
+        return sorted([*named, *(flag[0] for flag in getattr(options, "optFlags", ()))])
 
     def collect(self, key: str, text: str) -> None:
         """Keep one of the values of a repeatable option."""
@@ -112,6 +114,13 @@ class ConfigurableOptions(PlainOptions):
         lines = self._config.get(key, "").splitlines()
         return [Given(line, f"{self['config']}: {key}", 1) for line in lines if line]
 
+    def flag(self, key: str) -> bool:
+        """Whether a flag is set, on the command line or by ``yes`` in the file."""
+        if self[key]:
+            return True
+        text = self._config.get(key)
+        return bool(text) and coerced(Given(text or "", f"{self['config']}: {key}", 1), yes_or_no)
+
     def value(self, key: str, coerce: Callable[[str], T], default: T) -> T:
         """What was given for ``key``, coerced, or ``default``."""
         given = self.given(key)
@@ -124,6 +133,14 @@ def coerced(given: Given, coerce: Callable[[str], T]) -> T:
         return coerce(given.text)
     except ValueError as problem:
         raise usage.UsageError(f"{given.where}: {problem}") from None
+
+
+def yes_or_no(text: str) -> bool:
+    """The words that an INI file has for it."""
+    found = configparser.RawConfigParser.BOOLEAN_STATES.get(text.lower())
+    if found is None:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return found
 
 
 def file_path(text: str) -> str:

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from p2phole.addresses import Candidate, Endpoint, unmap
+from p2phole.addresses import KINDS, Candidate, Endpoint, unmap
+from p2phole.behaviour import ALLOCATIONS, ANSWERS, FILTERINGS, MAPPINGS, Behaviour
 from p2phole.wire import messages as m
 
 EDGES = [
@@ -58,7 +59,14 @@ v6 = st.one_of(
 addresses = st.one_of(v4, v6).map(lambda ip: ip_address(str(ip)))
 ports = st.one_of(st.sampled_from([1, 22, 1023, 1024, 4000, 65535]), st.integers(1, 65535))
 endpoints = st.builds(lambda ip, port: Endpoint(unmap(ip), port), addresses, ports)
-candidates = st.builds(Candidate, st.sampled_from(["host", "srflx"]), endpoints)
+candidates = st.builds(Candidate, st.sampled_from(KINDS), endpoints)
+behaviours = st.builds(
+    Behaviour,
+    st.sampled_from(MAPPINGS),
+    st.sampled_from(FILTERINGS),
+    st.sampled_from(ALLOCATIONS),
+    st.sampled_from(ANSWERS),
+)
 
 
 def hexadecimal(digits: int) -> st.SearchStrategy[str]:
@@ -80,8 +88,12 @@ to_broker = st.one_of(
         hexadecimal(32),
         many_candidates,
         st.lists(hexadecimal(m.LINKED_PREFIX), max_size=m.MAX_LINKED).map(tuple),
+        behaviours,
+        st.booleans(),
     ),
-    st.builds(m.Request, hexadecimal(32), many_candidates),
+    st.builds(m.Update, many_candidates, behaviours, st.booleans()),
+    st.builds(m.Request, hexadecimal(32), many_candidates, behaviours, st.booleans()),
+    st.just(m.DialBack()),
     st.builds(m.Pong, numbers),
 )
 to_peer = st.one_of(
@@ -97,9 +109,15 @@ to_peer = st.one_of(
         hexadecimal(32),
         numbers,
         seconds,
+        behaviours,
     ),
     st.builds(m.Requested, hexadecimal(32)),
     st.builds(m.Absent, hexadecimal(32)),
+    st.builds(
+        m.DialledBack,
+        st.sampled_from(["port", "address"]),
+        st.sampled_from(["accepted", "reset", "icmp", "silent"]),
+    ),
     st.builds(m.Ping, numbers),
     st.builds(m.Error, texts, texts),
 )

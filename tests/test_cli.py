@@ -24,7 +24,7 @@ def p2phole(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 class CommandTests(SynchronousTestCase):
     def test_help_and_version(self) -> None:
-        for command in ([], ["broker"], ["peer"], ["demo"]):
+        for command in ([], ["broker"], ["peer"], ["check"], ["demo"]):
             run = p2phole(*command, "--help")
             self.assertEqual((run.returncode, run.stderr), (0, ""))
             self.assertTrue(run.stdout.startswith(" ".join(["Usage: p2phole", *command])))
@@ -41,6 +41,8 @@ class CommandTests(SynchronousTestCase):
             (["peer", "--broker", "b", "--name", "\x1b[2J"], r"\x1b", "p2phole peer"),
             (["peer", "--broker", "b", "--secret-file", "x"], "--secret-file", "p2phole peer"),
             (["peer", "--broker", "b", b"--name=\xff"], r"\udcff", "p2phole peer"),
+            (["check"], "no broker", "p2phole check"),
+            (["check", "--broker", "b", "--room", "den"], "--peer", "p2phole check"),
             (["broker", "--port", "x"], "--port: 'x'", "p2phole broker"),
             (["broker", "stray"], "'stray'", "p2phole broker"),
             (["demo", "--port", "1"], "--port", "p2phole demo"),
@@ -68,6 +70,7 @@ class CommandTests(SynchronousTestCase):
             ["peer", "--broker", "127.0.0.1:1", "--key-file", str(key)],
             ["peer", "--broker", "127.0.0.1:1", "--key-file", "/dev/null/key"],
             ["peer", "--broker", "127.0.0.1:1", "--key-file", "new", "--events", "/dev/null/events"],
+            ["check", "--broker", "127.0.0.1:1"],
             ["broker", "--listen", "tcp:9000:interface=192.0.2.1"],
         ):
             run = p2phole(*arguments)

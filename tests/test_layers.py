@@ -16,6 +16,7 @@ ROOT = Path(p2phole.__file__).parent
 
 PURE = (
     "addresses",
+    "behaviour",
     "errors",
     "text",
     "wire.messages",
@@ -26,6 +27,7 @@ PURE = (
     "punch.candidates",
     "punch.schedule",
     "punch.mapping",
+    "punch.prediction",
     "punch.verdict",
     "session.frames",
     "secure.roles",
@@ -33,10 +35,16 @@ PURE = (
     "secure.identity",
     "peer.settings",
     "peer.errors",
+    "check.outlook",
+    "check.findings",
+    "check.words",
+    "check.report",
+    "check.settings",
+    "check.errors",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
-COMMON = {"addresses", "errors", "text", "keepalive"}
+COMMON = {"addresses", "behaviour", "errors", "text", "keepalive", "descriptors"}
 MAY_IMPORT = {
     "wire": set(),
     "secure": set(),
@@ -44,12 +52,15 @@ MAY_IMPORT = {
     "punch": {"secure"},
     "broker": {"wire", "punch"},
     "peer": {"wire", "secure", "punch", "session"},
+    "check": {"wire", "secure", "punch", "peer"},
 }
 """Beside itself and what is common."""
-AROUND = {"launch", "options", "coercion", "events", "descriptors"}
+AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
+CHECKS = {"check.command", "check.examination", "check.log"}
+"""And the check, as far as it is not pure."""
 
-REACTOR = {"cli", "commands", "broker.tap", "peer.tap"}
+REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command"}
 """The only ones that import the reactor, each within a function."""
 BINDS = {"punch.shared_port"}
 
@@ -126,7 +137,7 @@ class LayerTests(SynchronousTestCase):
             if layer not in MAY_IMPORT:
                 continue
             allowed = MAY_IMPORT[layer] | COMMON | {layer}
-            if name.endswith((".tap", ".service", ".encounter")):
+            if name.endswith((".tap", ".service", ".encounter")) or name in CHECKS:
                 allowed |= AROUND
             for other in ours(name):
                 self.assertIn(other.partition(".")[0], allowed, f"{name} imports {other}")

@@ -163,7 +163,7 @@ class CommonTests(WithFiles):
         self.refused(["--port"], "--port")
 
     def test_options_of_later_issues(self) -> None:
-        later = "map-port secret-file=x to=x no-host-candidates forward=x allow=x relay=x"
+        later = "secret-file=x to=x no-host-candidates forward=x allow=x relay=x"
         for option in (later + " cluster=x metrics=x status offer-relay").split():
             self.refused([f"--{option}"], option.partition("=")[0])
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol as Interface
 
 from p2phole.addresses import Candidate, Endpoint
+from p2phole.behaviour import UNKNOWN, Behaviour
 from p2phole.wire.messages import ToPeer
 
 Key = tuple[str, str]
@@ -22,6 +23,8 @@ class Profile:
     instance: str
     observed: Endpoint
     candidates: tuple[Candidate, ...]
+    nat: Behaviour = UNKNOWN
+    prepare: bool = False
 
     @property
     def key(self) -> Key:

@@ -2,7 +2,8 @@
 
 Both get the message at about the same moment and wait so that their first SYNs leave together:
 no clock of theirs is asked, only the round trip to each of them.  A second introduction of a pair
-takes place when both have asked for it, so that both know their mapping afresh.
+takes place when both have asked for it, so that both know their mapping afresh; so does the first one
+where a member wants to prepare.
 """
 
 from __future__ import annotations
@@ -33,13 +34,20 @@ class Introductions:
         self._token = token
         self._asked: set[tuple[Key, Key]] = set()
         """Who has asked for whom and waits."""
+        self._told: set[tuple[Key, Key]] = set()
+        """Who was told to ask for whom and has not yet."""
         self._attempts: dict[Key, dict[Key, int]] = {}
 
     def arrived(self, member: Member) -> None:
         """Introduce a new member to those there, save where both say that they are connected."""
         for other in self._directory.join(member):
-            if not (_linked(member, other) and _linked(other, member)):
+            if _linked(member, other) and _linked(other, member):
+                continue
+            hesitant = [each for each in (member, other) if each.profile.prepare]
+            if not hesitant:
                 self._introduce(member, other)
+            for each in hesitant:
+                self._ask(each, other if each is member else member)
 
     def left(self, member: Member) -> None:
         """Forget a member that is gone."""
@@ -47,7 +55,8 @@ class Introductions:
             mine = member.profile.key
             for other in self._attempts.pop(mine, {}):
                 self._attempts.get(other, {}).pop(mine, None)
-                self._asked -= {(mine, other), (other, mine)}
+                for table in (self._asked, self._told):
+                    table -= {(mine, other), (other, mine)}
 
     def requested(self, member: Member, instance: str) -> None:
         """A member asks to be introduced again, of its own accord or because the other one did."""
@@ -57,12 +66,26 @@ class Introductions:
             member.tell(Absent(instance))
             return
         mine, theirs = member.profile.key, other.profile.key
+        self._told.discard((mine, theirs))
         if (theirs, mine) in self._asked:
             self._introduce(member, other)
         else:
-            self._count(mine, theirs, 0)
             self._asked.add((mine, theirs))
-            other.tell(Requested(member.profile.instance))
+            self._tell(other, member)
+
+    def _ask(self, hesitant: Member, other: Member) -> None:
+        """Have a member prepare; the other one, if it need not, has as good as asked."""
+        if not other.profile.prepare:
+            self._asked.add((other.profile.key, hesitant.profile.key))
+        self._tell(hesitant, other)
+
+    def _tell(self, member: Member, other: Member) -> None:
+        """Have a member ask for the other one, if it has not been told to already."""
+        pair = (member.profile.key, other.profile.key)
+        self._count(*pair, 0)
+        if pair not in self._told:
+            self._told.add(pair)
+            member.tell(Requested(other.profile.instance))
 
     def _count(self, one: Key, two: Key, more: int) -> int:
         attempts = self._attempts.setdefault(one, {}).get(two, 0) + more
@@ -71,7 +94,8 @@ class Introductions:
 
     def _introduce(self, first: Member, second: Member) -> None:
         one, two = first.profile.key, second.profile.key
-        self._asked -= {(one, two), (two, one)}
+        for table in (self._asked, self._told):
+            table -= {(one, two), (two, one)}
         attempt = self._count(one, two, 1)
         token = self._token().hex()
         waits = delays(first.round_trip, second.round_trip)
@@ -88,6 +112,7 @@ class Introductions:
                     token=token,
                     attempt=attempt,
                     delay=round(delay, 6),
+                    nat=profile.nat,
                 )
             )
 

@@ -21,11 +21,24 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.addresses import Endpoint
+from p2phole.broker.dialback import dial_back
 from p2phole.broker.introduction import Introductions
 from p2phole.broker.session import Announcement, Peer, check, session
 from p2phole.keepalive import keep_alive
 from p2phole.wire.codec import BadLine, decode_to_broker, encode
-from p2phole.wire.messages import MAX_LINE, Error, Hello, Pong, Register, Request, ToBroker, ToPeer
+from p2phole.wire.messages import (
+    MAX_LINE,
+    DialBack,
+    DialledBack,
+    Error,
+    Hello,
+    Pong,
+    Register,
+    Request,
+    ToBroker,
+    ToPeer,
+    Update,
+)
 
 UNREGISTERED_SECONDS = 30.0
 """Time for a connection to register."""
@@ -94,8 +107,12 @@ class BrokerProtocol(LineReceiver):
             case Register():
                 self._machine.register(message)
                 self._stop_timer()
+            case Update():
+                self._machine.update(message)
             case Request():
                 self._machine.request(message)
+            case DialBack():
+                self._machine.dial_back(message)
             case Pong():
                 self._machine.pong(message)
 
@@ -142,6 +159,21 @@ class BrokerProtocol(LineReceiver):
         cast(IConsumer, transport).unregisterProducer()
         transport.loseConnection()
         self._timer = self._broker.clock.callLater(LINGER_SECONDS, transport.abortConnection)
+
+    def dial_back(self) -> None:
+        """See :class:`~p2phole.broker.session.Line`."""
+        broker = self._broker
+        try:
+            local = _endpoint(cast(ITCPTransport, self.transport).getHost()).ip
+        except ValueError:
+            return  # a proxy may name an end that is none
+        dial_back(
+            broker.clock,
+            self.observed,
+            local,
+            broker.announcement.probe_address,
+            lambda origin, outcome: self.send(DialledBack(origin, outcome)),
+        )
 
     # -- as a producer of lines
 

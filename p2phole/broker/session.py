@@ -16,6 +16,7 @@ from p2phole.text import check_name
 from p2phole.wire.codec import BadLine
 from p2phole.wire.messages import (
     PROTOCOL_VERSION,
+    DialBack,
     Error,
     Hello,
     Ping,
@@ -25,6 +26,7 @@ from p2phole.wire.messages import (
     Request,
     ToBroker,
     ToPeer,
+    Update,
     Welcome,
 )
 
@@ -56,6 +58,9 @@ class Line(Interface):
     def close(self) -> None:
         """Close after what was written."""
 
+    def dial_back(self) -> None:
+        """Connect to the peer from where it has never been in contact, and tell it."""
+
 
 class Session(Interface):
     """What can happen on a connection."""
@@ -66,8 +71,14 @@ class Session(Interface):
     def register(self, message: Register) -> None:
         """The peer wants to be in a room."""
 
+    def update(self, message: Update) -> None:
+        """The peer knows more of itself."""
+
     def request(self, message: Request) -> None:
         """The peer wants another introduction."""
+
+    def dial_back(self, message: DialBack) -> None:
+        """The peer wants to know what is let in to it."""
 
     def pong(self, message: Pong) -> None:
         """The peer has answered a ping."""
@@ -96,6 +107,7 @@ class Peer:
     trips: list[float] = field(default_factory=list)
     asked_at: float = 0.0
     pings: int = 0
+    dialled_back: bool = False
 
     @property
     def round_trip(self) -> float:
@@ -122,6 +134,10 @@ class Peer:
         """The answer to the last question has come."""
         self.trips = [*self.trips[1 - SAMPLES :], self.seconds() - self.asked_at]
 
+    def learn(self, said: Update | Request) -> None:
+        """Replace what the peer said of itself before."""
+        self.profile.candidates, self.profile.nat, self.profile.prepare = said.candidates, said.nat, said.prepare
+
     def refuse(self, code: str, detail: str) -> None:
         """Say what was wrong, and close."""
         self.line.send(Error(code, detail))
@@ -147,12 +163,14 @@ def _build() -> Callable[[Peer], Session]:
     def register(session: Session, peer: Peer, message: Register) -> None:
         peer.answered()
         peer.profile = Profile(
-            message.name,
-            message.room,
-            message.fingerprint,
-            message.instance,
-            peer.line.observed,
-            message.candidates,
+            name=message.name,
+            room=message.room,
+            fingerprint=message.fingerprint,
+            instance=message.instance,
+            observed=peer.line.observed,
+            candidates=message.candidates,
+            nat=message.nat,
+            prepare=message.prepare,
         )
         peer.linked = set(message.linked)
         peer.line.send(Registered())
@@ -160,10 +178,20 @@ def _build() -> Callable[[Peer], Session]:
         peer.ping()
         peer.introductions.arrived(peer)
 
+    @member.upon(Session.update).loop()
+    def update(session: Session, peer: Peer, message: Update) -> None:
+        peer.learn(message)
+
     @member.upon(Session.request).loop()
     def request(session: Session, peer: Peer, message: Request) -> None:
-        peer.profile.candidates = message.candidates
+        peer.learn(message)
         peer.introductions.requested(peer, message.instance)
+
+    @member.upon(Session.dial_back).loop()
+    def dial_back(session: Session, peer: Peer, message: DialBack) -> None:
+        if not peer.dialled_back:
+            peer.dialled_back = True  # once for each connection: a peer that wants more can connect anew
+            peer.line.dial_back()
 
     @member.upon(Session.pong).loop()
     def pong(session: Session, peer: Peer, message: Pong) -> None:

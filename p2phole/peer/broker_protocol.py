@@ -26,6 +26,7 @@ from p2phole.wire.messages import (
     MAX_LINE,
     PROTOCOL_VERSION,
     Absent,
+    DialledBack,
     Error,
     Hello,
     Introduction,
@@ -77,6 +78,9 @@ class Room(Interface):
     def absent(self, message: Absent) -> None:
         """A member that was asked for is not there."""
 
+    def dialled_back(self, message: DialledBack) -> None:
+        """The broker has tried to connect to this peer."""
+
     def unregistered(self, link: BrokerProtocol, reason: str) -> None:
         """The broker is gone after it had registered us (a few words)."""
 
@@ -98,6 +102,9 @@ class Machine(Interface):
 
     def absent(self, message: Absent) -> None:
         """A member that was asked for is not there."""
+
+    def dialled_back(self, message: DialledBack) -> None:
+        """The broker has tried to connect to this peer."""
 
     def ended(self, reason: RemoteProtocolError) -> None:
         """The connection is of no more use."""
@@ -139,6 +146,10 @@ def _build() -> Callable[[Core], Machine]:
     @registered.upon(Machine.absent).loop()
     def absent(machine: Machine, core: Core, message: Absent) -> None:
         core.room.absent(message)
+
+    @registered.upon(Machine.dialled_back).loop()
+    def dialled_back(machine: Machine, core: Core, message: DialledBack) -> None:
+        core.room.dialled_back(message)
 
     @greeting.upon(Machine.ended).to(over)
     @registering.upon(Machine.ended).to(over)
@@ -216,6 +227,8 @@ class BrokerProtocol(LineReceiver):
                 self._machine.requested(message)
             case Absent():
                 self._machine.absent(message)
+            case DialledBack():
+                self._machine.dialled_back(message)
             case Ping():
                 self.send(Pong(message.number))
             case Error():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol as Interface
 
 from twisted.internet.defer import Deferred
@@ -10,12 +10,17 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from p2phole import events
+from p2phole.addresses import Candidate, Endpoint
+from p2phole.behaviour import Behaviour
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
-from p2phole.punch.attempt import Attempt, Start, Success, attempt
-from p2phole.punch.candidates import Surroundings, to_dial
+from p2phole.punch import birthday
+from p2phole.punch.attempt import DEADLINE, Attempt, Start, Success, attempt
+from p2phole.punch.birthday import Gate
+from p2phole.punch.candidates import Surroundings, forbidden, to_dial
+from p2phole.punch.prediction import calls_for_many_ports, calls_for_many_tries, order, takes_long
 from p2phole.punch.shared_port import SharedPort
-from p2phole.punch.verdict import REASONS, Report
+from p2phole.punch.verdict import REASONS, Report, reason, technique
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Identity, Pairing
@@ -41,14 +46,25 @@ class Company(Interface):
     events: events.EventSink
     random: Callable[[], float]
 
+    gate: Gate
+
     def surroundings(self) -> Surroundings:
         """Where this peer is now."""
+
+    def behaviour(self) -> Behaviour:
+        """What is known of this peer's NAT."""
+
+    def discovered(self) -> Deferred[None]:
+        """Fires when all is known that will be."""
 
     def refresh(self) -> Deferred[None]:
         """Learn the mapping anew."""
 
-    def ask_for(self, instance: str) -> None:
-        """Ask the broker for another introduction."""
+    def about_to_dial(self) -> Endpoint:
+        """The last outside endpoint that this peer's NAT is known to have taken; dials will follow."""
+
+    def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
+        """Ask the broker for another introduction; ``before``: the latest endpoints at earlier starts."""
 
     def connected(self, encounter: Encounter) -> None:
         """There is a connection."""
@@ -73,6 +89,9 @@ class Encounter:
         self.lost_at: float | None = None
         self.ever_connected = False
         self._leaving = False
+        self._before: list[Endpoint] = []
+        self._worked: tuple[Candidate, ...] = ()
+        """Where this member was reached last, which may be an endpoint that nobody names."""
         self._round = Round(self, company.clock, company.random)
         self.meeting = meeting(self._round)
         self.session = Session(company.clock, session_ident, self)
@@ -105,22 +124,44 @@ class Encounter:
     def begin_start(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         company = self._company
-        here = company.surroundings()
+        mine, theirs = company.behaviour(), message.nat
         start = Start(
             clock=company.clock,
             dialler=company.port,
             credentials=company.credentials,
             pairing=Pairing(company.mine, self.theirs, bytes.fromhex(message.token)),
-            candidates=to_dial(message.candidates, message.observed, here),
+            candidates=order(
+                to_dial((*message.candidates, *self._worked), message.observed, company.surroundings())
+            ),
             delay=message.delay,
             budget=self._round.budget,
             random=company.random,
             succeeded=self._won,
-            failed=self._start_failed,
+            failed=lambda report: self._start_failed(start, message, report),
+            seconds=birthday.SECONDS if takes_long(mine, theirs) else DEADLINE,
         )
+        self._before = [*self._before[-1:], company.about_to_dial()]
         machine = attempt(start)
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)
+        company.discovered().addCallback(lambda _: self._meet_by_chance(start, message))
+
+    def _meet_by_chance(self, start: Start, message: Introduction) -> None:
+        """Go for many where this peer's own discovery calls for it; the other's word alone never does."""
+        company = self._company
+        mine, theirs = company.behaviour(), message.nat
+        here, target = company.surroundings(), message.observed
+        if start.over or forbidden(target, target, here) is not None:
+            return
+        if target.ip == here.observed.ip or target.ip.version != here.observed.ip.version:
+            return  # behind one NAT, or by a family of which nothing was found out, it is no chance but a scan
+        if calls_for_many_ports(mine, theirs) and company.gate.enter():
+            many = birthday.many_ports(company.clock, company.port.fresh, target, start.channel)
+        elif calls_for_many_tries(mine, theirs) and company.gate.enter():
+            many = birthday.many_tries(company.clock, company.port, target.ip, company.random, start.channel)
+        else:
+            return
+        company.clock.callLater(message.delay, start.go_for_many, many)
 
     def cancel_start(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -133,12 +174,16 @@ class Encounter:
         self._end_attempt()
         self.meeting.won(success)
 
-    def _start_failed(self, report: Report) -> None:
+    def _start_failed(self, start: Start, message: Introduction, report: Report) -> None:
         self._end_attempt()
-        if self._round.starts < MOST_STARTS:
-            self.meeting.start_failed(report)
+        mine, theirs = self._company.behaviour(), message.nat
+        one_address = message.observed.ip == self._company.surroundings().observed.ip
+        # Where nothing will do, and after so many tries, another start would be the same again.
+        last = start.seconds > DEADLINE or technique(mine, theirs) == "none"
+        if self._round.starts < MOST_STARTS and not last:
+            self.meeting.start_failed()
         else:
-            self.meeting.round_failed(report)
+            self.meeting.round_failed(reason(report, mine, theirs, one_address))
 
     def _end_attempt(self) -> None:
         if self._attempt is not None:
@@ -151,7 +196,7 @@ class Encounter:
 
     def ask(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        self._company.ask_for(self.instance)
+        self._company.ask_for(self.instance, self._before)
 
     def is_connected(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -161,17 +206,18 @@ class Encounter:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         self._company.events.emit(events.Introduced(self.name, self.theirs.fingerprint, self.instance))
 
-    def tell_failed(self, reason: str) -> None:
+    def tell_failed(self, word: str) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        detail = REASONS[reason]
+        detail = REASONS[word]
         _log.warn("No direct connection to {name}: {detail}", name=self.name, detail=detail)
-        self._company.events.emit(events.Failed(self.name, reason, detail, self.instance))
+        self._company.events.emit(events.Failed(self.name, word, detail, self.instance))
 
     def tell_connected(self, success: Success, seconds: float, attempts: int) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         if self.link is not None:
             self._let_go("replaced")
         link = self.link = success.link
+        self._worked = (Candidate("srflx", success.remote),)
         _log.info(
             "Connected to {name} directly: {local} to {remote}, {candidate}, {seconds} s.",
             name=self.name,

@@ -17,7 +17,6 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.punch.attempt import Success
 from p2phole.punch.schedule import SynBudget
-from p2phole.punch.verdict import Report, reason
 from p2phole.wire.messages import Introduction
 
 MOST_STARTS = 3
@@ -43,11 +42,11 @@ class Meeting(Interface):
     def won(self, success: Success) -> None:
         """A connection is proven and agreed on."""
 
-    def start_failed(self, report: Report) -> None:
+    def start_failed(self) -> None:
         """The deadline of a start has passed; there may be another one."""
 
-    def round_failed(self, report: Report) -> None:
-        """The deadline of the last start has passed."""
+    def round_failed(self, reason: str) -> None:
+        """The deadline of the last start has passed; a word of :data:`~p2phole.punch.verdict.REASONS`."""
 
     def refreshed(self) -> None:
         """The mapping has been learned anew."""
@@ -184,12 +183,12 @@ def _build() -> Callable[[Round], Meeting]:
         round_.actions.refresh()
 
     @punching.upon(Meeting.start_failed).to(refreshing)
-    def start_failed(meeting: Meeting, round_: Round, report: Report) -> None:
+    def start_failed(meeting: Meeting, round_: Round) -> None:
         round_.actions.refresh()
 
     @punching.upon(Meeting.round_failed).to(resting)
-    def round_failed(meeting: Meeting, round_: Round, report: Report) -> None:
-        round_.failed_finally(meeting, reason(report))
+    def round_failed(meeting: Meeting, round_: Round, reason: str) -> None:
+        round_.failed_finally(meeting, reason)
 
     @refreshing.upon(Meeting.refreshed).to(asked)
     def refreshed(meeting: Meeting, round_: Round) -> None:

@@ -1,55 +1,194 @@
-"""How the broker, and its further ports and addresses, see this peer's port."""
+"""How the broker, and its further ports and addresses, see this peer's port; and what that tells of its NAT."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from p2phole import __version__
-from p2phole.addresses import Endpoint, IPAddress, is_loopback, is_private, is_undiallable
+from p2phole.addresses import Candidate, Endpoint, IPAddress, is_loopback, is_private, is_undiallable
+from p2phole.behaviour import UNKNOWN
 from p2phole.punch.dial import Dialler
 from p2phole.punch.discovery import probe
-from p2phole.punch.mapping import Finding, Observation, find
+from p2phole.punch.mapping import Observation, find, step_of
+from p2phole.punch.prediction import predicted
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
-from p2phole.wire.messages import PROTOCOL_VERSION, Hello, Welcome
+from p2phole.wire.messages import PROTOCOL_VERSION, DialledBack, Hello, Welcome
+
+SPARE = 4
+"""Ports of each earlier start that are named again."""
+DIALLED_BACK_SECONDS = 0.65
+"""How long the broker's word on dialling back is waited for: it gives itself 0.4 s, and the way."""
 
 
 class Observer:
-    """One registration's view from outside.  ``observed``: as the broker sees its live connection,
-    which is proof that the mapping stands; ``seen``: as the probes were seen last, where that differs."""
+    """One registration's view from outside.
+
+    ``observed``: as the broker sees its live connection, which is proof that the mapping stands;
+    ``seen``: as the probes were seen last, where that differs; ``behaviour``: what is known so far.
+    """
 
     def __init__(
-        self, clock: IReactorTime, dialler: Dialler, local: Endpoint, broker: Endpoint, welcome: Welcome
+        self,
+        clock: IReactorTime,
+        dialler: Dialler,
+        fresh: Dialler,
+        own: Sequence[IPAddress],
+        local: Endpoint,
+        broker: Endpoint,
+        welcome: Welcome,
     ) -> None:
         self.broker = broker
         self.observed = welcome.observed
         self.seen: tuple[Endpoint, ...] = ()
+        self.behaviour = UNKNOWN
         self._clock = clock
         self._dialler = dialler
+        self._fresh = fresh
+        self._own = own
         self._local = local
-        self._port = welcome.probe_port
-        self._targets = _targets(broker, welcome)
-        self._observations: list[Observation] = []
+        self._near, self._far = _targets(broker, welcome)
+        self._observations = [Observation(broker, welcome.observed)]
+        self._dialled_back: dict[str, str] = {}
+        self._ports = [welcome.observed.port]
+        self._dialling = False
+        self._keeps = False
+        self._went_far = False
+        """Whether the broker's other address was contacted."""
+        self._answers = 0
+        self._step = 0
+        self._latest = welcome.observed
+        self._judge()
+        self._first_look: list[Deferred[None]] | None = []
+        self._waiting_for: Deferred[None] | None = None
+        self._refreshing: list[Deferred[None]] = []
 
-    def look(self, everywhere: bool = False) -> Deferred[None]:
-        """Ask again; ``everywhere``: at every port and address, else at the probe port alone."""
-        targets = self._targets if everywhere else self._targets[:1]
-        if not targets:
+    @property
+    def may_be_hard(self) -> bool:
+        """Whether the NAT may map by endpoint: a NAT that keeps the port hardly ever does."""
+        return self.behaviour.is_hard or (
+            self.behaviour.mapping == "unknown" and self.observed.port != self._local.port
+        )
+
+    async def discover(self, ask: Callable[[], None]) -> None:
+        """Find out all there is, within about a second; ``ask`` has the broker dial back.
+
+        The probe port at the broker's own address comes first, since it spoils nothing: that address
+        has been contacted.  The other address is looked at when the broker has dialled back from
+        there: to look is to open the filter that is under test.
+        """
+        await self._look(self._near)
+        if not self.behaviour.is_hard:
+            self._looked()
+        ask()
+        self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
+        kept = self.observed.port == self._local.port
+        telling = kept or self.behaviour.allocation == "unknown"
+        if self.behaviour.mapping != "none" and telling and not self._went_far:
+            # A port that the NAT has not mapped yet shows how it takes them.  (Not where that is known: it
+            # would take one in the middle of a start that counts on the next ones.)
+            self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
+        self._looked()
+        await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        if not self._went_far:
+            self._went_far = True
+            await self._look(self._far)
+
+    def _looked(self) -> None:
+        waiting, self._first_look = self._first_look or [], None
+        for each in waiting:
+            each.callback(None)
+
+    def dialled_back(self, message: DialledBack) -> None:
+        """The broker has told what came of one of its connections."""
+        self._answers += 1
+        if message.origin == "port" or not self._went_far:
+            self._dialled_back.setdefault(message.origin, message.outcome)
+            self._judge()
+        if self._waiting_for is not None and self._answers >= (2 if self._far else 1):
+            self._waiting_for.cancel()
+
+    def refresh(self) -> Deferred[None]:
+        """Learn anew what the NAT will do next, where that changes: a NAT that maps independently of the
+        endpoint still does what the live connection to the broker proves.
+
+        One look is enough for all who wait: each look takes a port of its own at the NAT.
+        """
+        if not self.may_be_hard:
             return succeed(None)
-        return ensureDeferred(self._look(targets))
+        waiting: Deferred[None] = Deferred()
+        self._refreshing.append(waiting)
+        if len(self._refreshing) == 1:
+            ensureDeferred(self._refresh()).addBoth(self._refreshed)
+        return waiting
+
+    def _refreshed(self, result: object) -> object:
+        waiting, self._refreshing = self._refreshing, []
+        for each in waiting:
+            each.callback(None)
+        return result
+
+    async def _refresh(self) -> None:
+        newcomer = self._first_look is not None
+        if self._first_look is not None:
+            first: Deferred[None] = Deferred()
+            self._first_look.append(first)
+            await first  # and with it, where it matters, for a look from a fresh port
+        if self.behaviour.mapping == "unknown" and self.may_be_hard and not self._went_far:
+            # Somebody waits to be introduced: whether the mapping depends on the address counts for more
+            # than what the filter lets in from there, which is spoiled by this.
+            self._went_far = True
+            await self._look(self._far)
+        # The distance of ports wants to be seen twice; and what was seen last may be long ago.
+        if self._step and self._near and (len(set(self._ports)) < 3 or not newcomer):
+            # From a port that the NAT has not mapped: what it shows is the last one that it took.
+            self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
-        self._observations = await probe(self._clock, self._dialler, self, targets)
+        found = await probe(self._clock, self._dialler, self, targets)
+        self._observations += found
+        self._took(found)
         seen = dict.fromkeys(item.observed for item in self._observations)
-        self.seen = tuple(endpoint for endpoint in seen if endpoint != self.observed)[:4]
+        self.seen = tuple(endpoint for endpoint in seen if endpoint != self.observed)[:3]
+        self._judge()
 
-    def finding(self, own: Sequence[IPAddress]) -> Finding:
-        """What the last look told of the NAT; ``own``: this machine's addresses."""
-        live = Observation(self.broker, self.observed)
-        return find(self._local, own, [live, *self._observations])
+    def _took(self, found: Sequence[Observation]) -> None:
+        for item in found:
+            self._latest = item.observed
+            if not self._dialling:
+                self._ports.append(item.observed.port)
+
+    def _took_afresh(self, found: Sequence[Observation]) -> None:
+        # Where the port is kept while that is free, this says nothing of what comes after a conflict.
+        self._keeps = self._keeps or any(item.observed.port == item.port for item in found)
+        self._took([item for item in found if item.observed.port != item.port])
+        self._judge()
+
+    def _judge(self) -> None:
+        self.behaviour = find(self._local, self._own, self._observations, self._dialled_back, self._ports)
+        self._step = step_of(self._ports) if self.behaviour.is_hard else 0
+        if self._keeps and self.observed.port == self._local.port:
+            self.behaviour = replace(self.behaviour, allocation="preserved")
+
+    def about_to_dial(self) -> Endpoint:
+        """The last outside endpoint that the NAT is known to have taken; from now on our own connections take
+        ports as well, so that what is seen later tells nothing of their order."""
+        self._dialling = len(set(self._ports)) > 1
+        return self._latest
+
+    def predictions(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:
+        """The endpoints that the NAT will use next, where that can be told.
+
+        ``before``: what was the latest when earlier starts towards the same member began.  What a NAT took
+        then for that member it may well use again, so what could be told then comes first.
+        """
+        found = [one for latest in before[-2:] for one in predicted(latest, self._step)[:SPARE]]
+        return tuple(dict.fromkeys([*found, *predicted(self._latest, self._step)]))
 
     # -- Phrases
 
@@ -66,19 +205,20 @@ class Observer:
         return message.observed if isinstance(message, Welcome) else None
 
 
-def _targets(broker: Endpoint, welcome: Welcome) -> tuple[Endpoint, ...]:
-    """Where else the broker answers, the probe port at its own address first."""
-    found = [Endpoint(broker.ip, welcome.probe_port)] if welcome.probe_port else []
+def _targets(broker: Endpoint, welcome: Welcome) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
+    """Where else the broker answers: at its own address, and at its other one."""
+    near = [Endpoint(broker.ip, welcome.probe_port)] if welcome.probe_port else []
+    far: list[Endpoint] = []
     try:
         other = ip_address(welcome.probe_address)
     except ValueError:
         pass
     else:
-        if _may_be_asked(other, broker.ip):
+        if other != broker.ip and _may_be_asked(other, broker.ip):
             # As with candidates: no port below 1024 but the one that this peer's user has named.
             ports = (broker.port, welcome.probe_port if welcome.probe_port >= 1024 else 0)
-            found += [Endpoint(other, port) for port in ports if port]
-    return tuple(target for target in found if target != broker)
+            far = [Endpoint(other, port) for port in ports if port]
+    return tuple(target for target in near if target != broker), tuple(far)
 
 
 def _may_be_asked(other: IPAddress, broker: IPAddress) -> bool:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from p2phole import events
 from p2phole.addresses import Endpoint, InterfaceAddress, is_loopback, is_private
+from p2phole.behaviour import UNKNOWN, Behaviour
+from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.broker_link import BrokerLink
@@ -23,8 +25,11 @@ from p2phole.peer.console import Console
 from p2phole.peer.encounter import Encounter, shown_name
 from p2phole.peer.observer import Observer
 from p2phole.peer.settings import PeerSettings
+from p2phole.punch.birthday import Gate
 from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.interfaces import interface_addresses
+from p2phole.punch.portmap.grant import doubt, told
+from p2phole.punch.portmap.mapper import PortMapper
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure.identity import Credentials, load_or_make
 from p2phole.secure.roles import Identity
@@ -36,10 +41,13 @@ from p2phole.wire.messages import (
     MAX_CANDIDATES,
     MAX_LINKED,
     Absent,
+    DialBack,
+    DialledBack,
     Introduction,
     Register,
     Request,
     Requested,
+    Update,
     Welcome,
 )
 
@@ -85,6 +93,11 @@ class PeerService(Service):
         self._since = 0.0
         self._lost: tuple[str, float] | None = None
         self._warned = False
+        self._discovered: Deferred[None] = Deferred()
+        self.gate = Gate(reactor)
+        self._mapper: PortMapper | None = None
+        self._claimed: Endpoint | None = None
+        """What the router says that it has mapped for this peer."""
         self._watch = LoopingCall(self._look_around)
         self._watch.clock = reactor
 
@@ -92,6 +105,7 @@ class PeerService(Service):
 
     def privilegedStartService(self) -> None:
         """Key, events file and port.  Raises :class:`LocalError`."""
+        raise_descriptor_limit()
         sink, credentials, instance = self._given
         if sink is None and self._settings.events is not None:
             self.events = events.open_sink(self._settings.events, time.time)
@@ -109,11 +123,14 @@ class PeerService(Service):
         self._own_addresses = self._interfaces()
         self._console.start(self._reactor)
         self._broker.start()
+        if self._settings.map_port:
+            self._mapper = PortMapper(self._reactor, self.port.port, self._map_changed)
+            self._mapper.start()
         rehearse(self.credentials)
         self._watch.start(WATCH_SECONDS, now=False)
 
     def stopService(self) -> Deferred[None]:
-        """Say goodbye and let go of everything, in half a second."""
+        """Say goodbye and let go of everything, in half a second; in one where a port was mapped."""
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
 
@@ -121,6 +138,7 @@ class PeerService(Service):
         if self._watch.running:
             self._watch.stop()
         self._console.stop()
+        unmapped = self._mapper.stop() if self._mapper is not None else succeed(None)
         encounters = tuple(self._encounters.values())
         for encounter in encounters:
             encounter.stop()
@@ -136,12 +154,14 @@ class PeerService(Service):
         closed = self.port.close()
         if isinstance(closed, Deferred):
             await closed
+        await unmapped
 
     # -- the broker: see Room in broker_protocol
 
     def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        self._observer = Observer(self.clock, self.port, link.local, link.remote, welcome)
+        own = [interface.ip for interface in self._own_addresses]
+        self._observer = Observer(self.clock, self.port, self.port.fresh, own, link.local, link.remote, welcome)
         linked = [encounter.instance[:LINKED_PREFIX] for encounter in self._encounters.values() if encounter.link]
         return Register(
             name=self._settings.name,
@@ -150,6 +170,8 @@ class PeerService(Service):
             instance=self.mine.instance,
             candidates=self._candidates(),
             linked=tuple(linked[:MAX_LINKED]),
+            nat=self._observer.behaviour,
+            prepare=self._observer.may_be_hard,
         )
 
     def registered(self, link: BrokerProtocol) -> None:
@@ -183,13 +205,31 @@ class PeerService(Service):
                 encounter.meeting.want()
 
     def _learn(self, observer: Observer) -> None:
-        own = [interface.ip for interface in self._own_addresses]
+        link = self._link
+        if link is None:
+            return
+        learned, self._discovered = self._discovered, Deferred()
+        current = self._discovered
 
-        def learned(_: None) -> None:
-            finding = observer.finding(own)
-            self.events.emit(events.Nat(finding.mapping, "unknown", finding.allocation, "unknown"))
+        def ask() -> None:
+            link.send(DialBack())
 
-        observer.look(everywhere=True).addCallback(learned)
+        def found(_: object) -> None:
+            if link is not self._link:
+                return  # the broker was lost meanwhile, and what was found may be another network's
+            nat = observer.behaviour
+            self.events.emit(events.Nat(nat.mapping, nat.filtering, nat.allocation, nat.unsolicited))
+            self._tell_broker()
+            current.callback(None)
+
+        ensureDeferred(observer.discover(ask)).addBoth(found)
+        if not learned.called:
+            learned.callback(None)
+
+    def dialled_back(self, message: DialledBack) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        if self._observer is not None:
+            self._observer.dialled_back(message)
 
     def introduced(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -208,8 +248,8 @@ class PeerService(Service):
         for encounter in known:
             encounter.meeting.requested()
         if not known:
-            # Forgotten here, but not there.
-            self.ask_for(message.instance)
+            # A member that this peer has not met, and is to prepare for; or forgotten here, but not there.
+            self.refresh().addCallback(lambda _: self.ask_for(message.instance))
 
     def absent(self, message: Absent) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -227,6 +267,8 @@ class PeerService(Service):
         self.events.emit(events.BrokerLost(reason, round(now - self._since, 3)))
         for encounter in self._encounters.values():
             encounter.meeting.broker_lost()
+        if self._mapper is not None:
+            self._mapper.refresh()
 
     def _of(self, instance: str) -> Iterable[Encounter]:
         return [encounter for encounter in self._encounters.values() if encounter.instance == instance]
@@ -238,21 +280,56 @@ class PeerService(Service):
         assert self._observer is not None
         return Surroundings(self._own_addresses, self.port.port, self._observer.broker.ip, self._observer.observed)
 
-    def _candidates(self) -> tuple[Any, ...]:
-        seen: Iterable[Endpoint] = self._observer.seen if self._observer is not None else ()
-        found = gather(self.surroundings(), seen)
+    def _map_changed(self, claimed: Endpoint | None) -> None:
+        self._claimed = claimed
+        if self._observer is None:
+            return  # it will be told with the registration
+        why = doubt(claimed, self._observer.observed) if claimed is not None else None
+        if why is not None:
+            _log.warn("The mapped port is of no use: {why}.", why=why)
+        elif claimed is not None:
+            _log.info("The router has mapped {where}.", where=str(claimed))
+        self._tell_broker()
+
+    def _tell_broker(self) -> None:
+        """Bring up to date what the broker tells others of this peer."""
+        observer = self._observer
+        if self._link is not None and observer is not None:
+            self._link.send(Update(self._candidates(), observer.behaviour, observer.may_be_hard))
+
+    def behaviour(self) -> Behaviour:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        return self._observer.behaviour if self._observer is not None else UNKNOWN
+
+    def discovered(self) -> Deferred[None]:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        waiting: Deferred[None] = Deferred()
+        self._discovered.addCallback(lambda _: waiting.callback(None))
+        return waiting
+
+    def _candidates(self, before: Sequence[Endpoint] = ()) -> tuple[Any, ...]:
+        observer = self._observer
+        assert observer is not None
+        found = (*gather(self.surroundings(), observer.seen), *observer.predictions(before))
         # How it is seen from outside must not be crowded out by a machine with many interfaces.
-        outside = [candidate for candidate in found if candidate.kind != "host"]
+        mapped = told(self._claimed, observer.observed)
+        outside = [*mapped, *(one for one in found if one.kind != "host" and one.endpoint != self._claimed)]
         return (*[one for one in found if one.kind == "host"][: MAX_CANDIDATES - len(outside)], *outside)
 
     def refresh(self) -> Deferred[None]:
         """See :class:`~p2phole.peer.encounter.Company`."""
-        return self._observer.look() if self._observer is not None else succeed(None)
+        return self._observer.refresh() if self._observer is not None else succeed(None)
 
-    def ask_for(self, instance: str) -> None:
+    def about_to_dial(self) -> Endpoint:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        assert self._observer is not None
+        return self._observer.about_to_dial()
+
+    def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
         if self._link is not None:
-            self._link.send(Request(instance, self._candidates()))
+            nat, prepare = self.behaviour(), self._observer is not None and self._observer.may_be_hard
+            self._link.send(Request(instance, self._candidates(before), nat, prepare))
 
     def connected(self, encounter: Encounter) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
@@ -314,6 +391,8 @@ class PeerService(Service):
             _log.info("This machine's addresses have changed.")
             # The broker is to see us anew; the direct connections are left alone.
             self._broker.drop()
+            if self._mapper is not None:
+                self._mapper.refresh()
 
 
 def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:

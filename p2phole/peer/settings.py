@@ -24,6 +24,7 @@ class PeerSettings:
     """Checked settings of one peer.
 
     ``port``: the local port that all connections share; 0: the system picks.
+    ``map_port``: whether the router is asked to map that port.
     ``events``: path of the events file, ``-`` for standard output; None: no events.
     """
 
@@ -34,3 +35,4 @@ class PeerSettings:
     messages: tuple[str, ...] = ()
     events: str | None = None
     port: int = 0
+    map_port: bool = False

@@ -36,6 +36,9 @@ class Options(ConfigurableOptions):
         ["port", None, None, "local port of all connections (default: any)"],
         ["key-file", None, None, "this peer's key (default: in your data folder)"],
     ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["map-port", None, "ask the router to map the port (PCP, NAT-PMP, UPnP)"],
+    ]
     settings: PeerSettings
 
     def opt_message(self, text: str) -> None:
@@ -53,6 +56,7 @@ class Options(ConfigurableOptions):
             messages=tuple(coerced(text, message) for text in self.every("message")),
             events=self.value("events", lambda text: text if text == "-" else file_path(text), None),
             port=self.value("port", port_or_zero, 0),
+            map_port=self.flag("map-port"),
             key_file=self.value("key-file", lambda text: Path(file_path(text)), None) or default_key_file(),
         )
 

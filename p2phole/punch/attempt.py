@@ -14,6 +14,7 @@ from automat import TypeMachineBuilder
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.addresses import Candidate, Endpoint, is_private
+from p2phole.punch.birthday import Many
 from p2phole.punch.dial import Dial, Dialler
 from p2phole.punch.race import Race
 from p2phole.punch.schedule import Redial, SynBudget
@@ -68,10 +69,14 @@ class Start:
     random: Callable[[], float]
     succeeded: Callable[[Success], None]
     failed: Callable[[Report], None]
+    seconds: float = DEADLINE
+    """How long after the agreed instant to go on."""
     dials: list[Dial] = field(default_factory=list)
+    many: Many | None = None
     timer: IDelayedCall | None = None
     race: Race | None = None
     pinned: PinnedTLS | None = None
+    over: bool = False
 
     @property
     def claim(self) -> Claim:
@@ -95,21 +100,32 @@ class Start:
                 self.dialler,
                 candidate,
                 Redial(self.random, guarded),
-                self.budget,
+                self.budget.guesses if candidate.kind == "predicted" else self.budget,
                 until,
-                lambda _candidate: Channel(self.clock, self.claim),
+                lambda _candidate: self.channel(),
             )
             self.dials.append(dial)
             dial.dial()
         # The SYNs leave in the next turn; behind them there is a round trip's time for this.
         self.clock.callLater(0, self.tls)
 
+    def channel(self) -> Channel:
+        """The protocol of one more dialled connection."""
+        return Channel(self.clock, self.claim)
+
+    def go_for_many(self, many: Many) -> None:
+        """Dial many more (birthday), until this attempt is over."""
+        if self.over or self.many is not None:
+            return
+        self.many = many
+        many.start()
+
     def kind_of(self, channel: Channel) -> str:
         """The kind of the remote candidate; ``prflx`` (RFC 8445 5.1.1) where nobody had named it."""
         for candidate in self.candidates:
             if candidate.endpoint == channel.remote:
                 return candidate.kind
-        return "prflx"
+        return "prflx" if self.many is None else "birthday"
 
     def clear(self) -> None:
         """Close everything that has not won."""
@@ -117,6 +133,9 @@ class Start:
             self.timer.cancel()
         for dial in self.dials:
             dial.stop()
+        if self.many is not None:
+            self.many.stop()
+        self.over = True
         if self.race is not None:
             self.race.close()
 
@@ -135,8 +154,8 @@ def _build() -> Callable[[Start], Attempt]:
 
     @waiting.upon(Attempt.begin).to(dialling)
     def begin(attempt: Attempt, start: Start) -> None:
-        start.timer = start.clock.callLater(DEADLINE, attempt.expire)
-        start.dial_all(start.clock.seconds() + DEADLINE)
+        start.timer = start.clock.callLater(start.seconds, attempt.expire)
+        start.dial_all(start.clock.seconds() + start.seconds)
 
     @waiting.upon(Attempt.win).to(over)
     @dialling.upon(Attempt.win).to(over)

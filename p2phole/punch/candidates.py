@@ -20,7 +20,7 @@ from p2phole.addresses import (
     judged,
 )
 
-MOST_DIALLED = 8
+MOST_DIALLED = 16
 """Candidates of one member that are dialled at the most."""
 
 
@@ -78,7 +78,7 @@ def forbidden(endpoint: Endpoint, theirs: Endpoint, here: Surroundings, proven: 
 def to_dial(
     candidates: Sequence[Candidate], theirs: Endpoint, here: Surroundings, proven: bool = False
 ) -> tuple[Candidate, ...]:
-    """The candidates that may be dialled, the best first, each endpoint once, eight at the most.
+    """The candidates that may be dialled, the best first, each endpoint once, sixteen at the most.
 
     What the broker observed is always among the candidates considered.
     """
@@ -93,7 +93,9 @@ def to_dial(
 
 def _preference(candidate: Candidate) -> int:
     # RFC 8445 5.1.2.2 (host before server reflexive) and RFC 8421 4 (IPv6 first among equals).
-    return {"host": 126, "srflx": 100}[candidate.kind] * 2 + (candidate.endpoint.ip.version == 6)
+    return {"host": 126, "mapped": 110, "srflx": 100, "predicted": 90}[candidate.kind] * 2 + (
+        candidate.endpoint.ip.version == 6
+    )
 
 
 def _is_broadcast(ip: IPAddress, here: Surroundings) -> bool:

@@ -42,6 +42,7 @@ class _Probe(LineReceiver):
         self._factory = factory
 
     def connectionMade(self) -> None:
+        self._factory.port = int(getattr(cast(ITCPTransport, self.transport).getHost(), "port", 0))
         cast(ITCPTransport, self.transport).write(self._factory.phrases.greeting() + b"\n")
 
     def lineReceived(self, line: bytes) -> None:
@@ -60,6 +61,7 @@ class _ProbeFactory(ClientFactory):
     def __init__(self, clock: IReactorTime, phrases: Phrases) -> None:
         self.phrases = phrases
         self.done: Deferred[Endpoint | None] = Deferred()
+        self.port = 0
         self.connector: IConnector | None = None
         self._timer: IDelayedCall = clock.callLater(PROBE_SECONDS, self.finish, None)
         self._protocol: _Probe | None = None
@@ -90,14 +92,14 @@ async def probe(
     clock: IReactorTime, dialler: Dialler, phrases: Phrases, targets: Sequence[Endpoint]
 ) -> list[Observation]:
     """Ask all targets at once; within a second, whatever came back, in the order of ``targets``."""
-    asked: list[Deferred[Endpoint | None]] = []
+    looks: list[_ProbeFactory] = []
     for target in targets:
         factory = _ProbeFactory(clock, phrases)
         factory.connector = dialler.dial(target, factory, PROBE_SECONDS)
-        asked.append(factory.done)
-    answers = await gatherResults(asked)
+        looks.append(factory)
+    answers = await gatherResults([look.done for look in looks])
     return [
-        Observation(target, observed)
-        for target, observed in zip(targets, answers, strict=True)
+        Observation(target, observed, look.port)
+        for target, observed, look in zip(targets, answers, looks, strict=True)
         if observed is not None
     ]

@@ -81,9 +81,25 @@ class SharedPort:
             endpoint.host, endpoint.port, factory, timeout=timeout, bindAddress=self.binding
         )
 
+    @property
+    def fresh(self) -> FreshPorts:
+        """Dials from other ports, a new one each time."""
+        return FreshPorts(self._reactor)
+
     def close(self) -> object:
         """Stop listening; a Deferred or None."""
         return self._listening.stopListening()
+
+
+class FreshPorts:
+    """Dials, each time from a port of the system's choice: a NAT has not mapped it yet."""
+
+    def __init__(self, reactor: BindingReactor) -> None:
+        self._reactor = reactor
+
+    def dial(self, endpoint: Endpoint, factory: ClientFactory, timeout: float) -> IConnector:
+        """As :meth:`SharedPort.dial`."""
+        return self._reactor.connectTCP(endpoint.host, endpoint.port, factory, timeout=timeout)
 
 
 def require_free(port: int) -> None:

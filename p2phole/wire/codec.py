@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from p2phole.addresses import Candidate, Endpoint
+from p2phole.addresses import KINDS, Candidate, Endpoint
+from p2phole.behaviour import ALLOCATIONS, ANSWERS, FILTERINGS, MAPPINGS, Behaviour
 from p2phole.errors import RemoteProtocolError
 from p2phole.text import harmless
 from p2phole.wire import messages
@@ -44,6 +45,8 @@ def _plain(value: object) -> object:
         return str(value)
     if isinstance(value, Candidate):
         return {"kind": value.kind, "endpoint": str(value.endpoint)}
+    if isinstance(value, Behaviour):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -124,9 +127,29 @@ def _endpoint(value: object) -> Endpoint:
 
 
 def _candidate(value: object) -> Candidate:
-    if not isinstance(value, dict) or value.get("kind") not in ("host", "srflx"):
-        raise ValueError("not a host or srflx candidate")
+    if not isinstance(value, dict) or value.get("kind") not in KINDS:
+        raise ValueError("not a candidate of a known kind")
     return Candidate(str(value["kind"]), _endpoint(value.get("endpoint")))
+
+
+def _nat(value: object) -> Behaviour:
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    known = {"mapping": MAPPINGS, "filtering": FILTERINGS, "allocation": ALLOCATIONS, "unsolicited": ANSWERS}
+    # A word that is not known here is one of a newer version: it tells nothing.
+    return Behaviour(**{key: value[key] for key, words in known.items() if value.get(key) in words})
+
+
+def _word(value: object, words: tuple[str, ...]) -> str:
+    if value not in words:
+        raise ValueError(f"not one of {', '.join(words)}")
+    return str(value)
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("not true or false")
+    return value
 
 
 def _many(value: object, reader: Reader, most: int) -> tuple[object, ...]:
@@ -141,9 +164,18 @@ _BY_NAME: dict[str, Reader] = {
     "token": lambda value: _hexadecimal(value, 32),
     "candidates": lambda value: _many(value, _candidate, MAX_CANDIDATES),
     "linked": lambda value: _many(value, lambda item: _hexadecimal(item, LINKED_PREFIX), MAX_LINKED),
+    "nat": _nat,
+    "origin": lambda value: _word(value, ("port", "address")),
+    "outcome": lambda value: _word(value, ("accepted", "reset", "icmp", "silent")),
     "probe_port": lambda value: _whole(value, 0, 65535),
 }
-_BY_TYPE: dict[object, Reader] = {str: _text, int: _whole, float: _seconds, Endpoint: _endpoint}
+_BY_TYPE: dict[object, Reader] = {
+    str: _text,
+    int: _whole,
+    bool: _truth,
+    float: _seconds,
+    Endpoint: _endpoint,
+}
 
 
 def _schema(kind: type[Message]) -> tuple[tuple[str, Reader, bool], ...]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from p2phole.addresses import Candidate, Endpoint
+from p2phole.behaviour import UNKNOWN, Behaviour
 
 PROTOCOL_VERSION = 1
 MAX_LINE = 4096
 """Bytes in a line, without its newline."""
-MAX_CANDIDATES = 16
-MAX_LINKED = 128
+MAX_CANDIDATES = 24
+MAX_LINKED = 112
 LINKED_PREFIX = 8
 """Hexadecimal digits of an instance by which ``linked`` names a member."""
 
@@ -35,6 +36,9 @@ class Register:
     ``instance``: 32 random hexadecimal digits for each running peer.
     ``candidates``: the addresses that it knows of itself.
     ``linked``: the members, by the start of their instance, to which it still has a connection.
+    ``nat``: what it knows of its NAT.
+    ``prepare``: ask it (:class:`Requested`) before each introduction, since its NAT maps by endpoint or is
+    not known yet: it then learns its mapping anew and answers with :class:`Request`.
     """
 
     name: str
@@ -43,14 +47,35 @@ class Register:
     instance: str
     candidates: tuple[Candidate, ...]
     linked: tuple[str, ...] = ()
+    nat: Behaviour = UNKNOWN
+    prepare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Peer: this replaces what :class:`Register` said."""
+
+    candidates: tuple[Candidate, ...]
+    nat: Behaviour = UNKNOWN
+    prepare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Peer: introduce me again to that member; sent also in answer to :class:`Requested`."""
+    """Peer: introduce me again to that member; sent also in answer to :class:`Requested`.
+
+    The rest is as in :class:`Update`.
+    """
 
     instance: str
     candidates: tuple[Candidate, ...]
+    nat: Behaviour = UNKNOWN
+    prepare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DialBack:
+    """Peer: connect to me from endpoints that I have never contacted, and tell me what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +122,7 @@ class Introduction:
     token: str
     attempt: int
     delay: float
+    nat: Behaviour = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +140,18 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class DialledBack:
+    """Broker: what came of :class:`DialBack`, one message for each origin.
+
+    ``origin``: ``port`` (the broker's address that the peer reached, another port) or ``address`` (another
+    address).  ``outcome``: ``accepted``, ``reset``, ``icmp`` or ``silent``.
+    """
+
+    origin: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Broker: measures the round trip; answer at once."""
 
@@ -128,6 +166,6 @@ class Error:
     detail: str
 
 
-ToBroker = Hello | Register | Request | Pong
-ToPeer = Welcome | Registered | Introduction | Requested | Absent | Ping | Error
+ToBroker = Hello | Register | Update | Request | DialBack | Pong
+ToPeer = Welcome | Registered | Introduction | Requested | Absent | DialledBack | Ping | Error
 Message = ToBroker | ToPeer

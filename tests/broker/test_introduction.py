@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
+from p2phole.behaviour import PORT, Behaviour
 from p2phole.broker.directory import MemoryDirectory
 from p2phole.broker.introduction import Introductions, delays
 from p2phole.wire.messages import Absent, Introduction, Requested
@@ -148,7 +149,134 @@ class IntroductionTests(SynchronousTestCase):
         assert isinstance(introduction, Introduction)
         self.assertEqual(introduction.attempt, 1)
 
-    @given(st.lists(st.tuples(st.sampled_from("alra"), st.integers(0, 3), st.integers(0, 3)), max_size=30))
+    def test_what_is_known_of_the_nat_is_passed_on(self) -> None:
+        first, second = fake_member(1), fake_member(2)
+        first.profile.nat = Behaviour(PORT, PORT, "random", "silent")
+        self.arrive(first, second)
+        [to_first], [to_second] = first.told, second.told
+        assert isinstance(to_first, Introduction) and isinstance(to_second, Introduction)
+        self.assertEqual((to_first.nat, to_second.nat), (second.profile.nat, first.profile.nat))
+
+    def test_who_is_told_of_a_wish_is_told_once(self) -> None:
+        first, second = fake_member(1), fake_member(2)
+        self.arrive(first, second)
+        second.told.clear()
+        for _ in range(100):
+            self.introductions.requested(first, second.profile.instance)
+        self.assertEqual(second.told, [Requested(first.profile.instance)])
+        self.introductions.requested(second, first.profile.instance)
+        self.introductions.requested(first, second.profile.instance)
+        # One introduction, and then the next wish.
+        self.assertEqual([type(one) for one in second.told[1:]], [Introduction, Requested])
+
+
+def hesitant_member(number: int) -> FakeMember:
+    member = fake_member(number)
+    member.profile.prepare = True
+    return member
+
+
+class PreparationTests(SynchronousTestCase):
+    """Members that learn their mapping before each introduction."""
+
+    def setUp(self) -> None:
+        self.introductions = introductions()
+
+    def meet(self, first: FakeMember, second: FakeMember) -> None:
+        self.introductions.arrived(first)
+        self.introductions.arrived(second)
+
+    def check_introduced(self, first: FakeMember, second: FakeMember) -> None:
+        """Once, by the same message, and nothing else is due."""
+        one, two = first.told[-1], second.told[-1]
+        assert isinstance(one, Introduction) and isinstance(two, Introduction)
+        self.assertEqual((one.token, one.attempt), (two.token, two.attempt))
+        for member in (first, second):
+            self.assertEqual([type(told) for told in member.told].count(Introduction), 1)
+        self.assertEqual((self.introductions._asked, self.introductions._told), (set(), set()))
+
+    def test_one_of_them(self) -> None:
+        """It is asked to, and introduced as soon as it asks in turn; the other one hears nothing before."""
+        for order in (1, -1):
+            self.setUp()
+            hesitant, ready = hesitant_member(1), fake_member(2)
+            self.meet(*(hesitant, ready)[::order])
+            self.assertEqual((hesitant.told, ready.told), ([Requested(ready.profile.instance)], []))
+            self.introductions.requested(hesitant, ready.profile.instance)
+            self.assertEqual(len(ready.told), 1)
+            self.check_introduced(hesitant, ready)
+
+    def test_both(self) -> None:
+        """Each is told once, and they are introduced when both are ready, whoever is first."""
+        for order in (1, -1):
+            self.setUp()
+            pair = hesitant_member(1), hesitant_member(2)
+            self.meet(*pair)
+            first, second = pair[::order]
+            self.introductions.requested(first, second.profile.instance)
+            self.assertEqual((first.told, second.told), ([_wish(second)], [_wish(first)]))
+            self.introductions.requested(second, first.profile.instance)
+            self.check_introduced(first, second)
+
+    def test_what_it_says_last_is_passed_on(self) -> None:
+        hesitant, ready = hesitant_member(1), fake_member(2)
+        self.meet(hesitant, ready)
+        hesitant.profile.candidates = (Candidate("predicted", Endpoint.parse("203.0.113.5:7003")),)
+        self.introductions.requested(hesitant, ready.profile.instance)
+        introduction = ready.told[-1]
+        assert isinstance(introduction, Introduction)
+        self.assertEqual(introduction.candidates, hesitant.profile.candidates)
+
+    def test_who_need_not_prepare_may_ask_before(self) -> None:
+        hesitant, ready = hesitant_member(1), fake_member(2)
+        self.meet(hesitant, ready)
+        self.introductions.requested(ready, hesitant.profile.instance)
+        self.assertEqual((hesitant.told, ready.told), ([_wish(ready)], []))
+        self.introductions.requested(hesitant, ready.profile.instance)
+        self.check_introduced(hesitant, ready)
+
+    def test_not_where_both_say_that_they_are_connected(self) -> None:
+        first, second = hesitant_member(1), hesitant_member(2)
+        first.linked, second.linked = {second.profile.instance[:8]}, {first.profile.instance[:8]}
+        self.meet(first, second)
+        self.assertEqual(first.told + second.told, [])
+
+    def test_one_that_leaves_while_it_prepares(self) -> None:
+        for order in (1, -1):
+            self.setUp()
+            hesitant, ready = hesitant_member(1), fake_member(2)
+            self.meet(hesitant, ready)
+            (gone, left) = (hesitant, ready)[::order]
+            self.introductions.left(gone)
+            self.assertEqual((self.introductions._asked, self.introductions._told), (set(), set()))
+            self.introductions.requested(left, gone.profile.instance)
+            self.assertEqual(left.told[-1], Absent(gone.profile.instance))
+            again = hesitant_member(1) if gone is hesitant else fake_member(2)
+            self.introductions.arrived(again)
+            hesitant, ready = (again, left) if gone is hesitant else (left, again)
+            self.assertEqual(hesitant.told[-1], _wish(ready))
+            self.introductions.requested(hesitant, ready.profile.instance)
+            self.check_introduced(hesitant, ready)
+
+    def test_another_start(self) -> None:
+        """As without preparation: both ask."""
+        hesitant, ready = hesitant_member(1), fake_member(2)
+        self.meet(hesitant, ready)
+        self.introductions.requested(hesitant, ready.profile.instance)
+        self.introductions.requested(hesitant, ready.profile.instance)
+        self.assertEqual(ready.told[1:], [_wish(hesitant)])
+        self.introductions.requested(ready, hesitant.profile.instance)
+        second = hesitant.told[-1]
+        assert isinstance(second, Introduction)
+        self.assertEqual(second.attempt, 2)
+
+
+def _wish(of: FakeMember) -> Requested:
+    return Requested(of.profile.instance)
+
+
+class AnyOrderTests(SynchronousTestCase):
+    @given(st.lists(st.tuples(st.sampled_from("apulra"), st.integers(0, 3), st.integers(0, 3)), max_size=30))
     @settings(deadline=None, max_examples=100)
     def test_any_order(self, steps: list[tuple[str, int, int]]) -> None:
         made = introductions()
@@ -156,10 +284,12 @@ class IntroductionTests(SynchronousTestCase):
         gone: list[FakeMember] = []
         for what, one, two in steps:
             silent = [(member, len(member.told)) for member in gone]
-            if what == "a":
+            if what in "ap":
                 gone += [there[one]] if one in there else []
-                there[one] = fake_member(one)
+                there[one] = fake_member(one) if what == "a" else hesitant_member(one)
                 made.arrived(there[one])
+            elif one in there and what == "u":
+                there[one].profile.prepare = not there[one].profile.prepare
             elif one in there and what == "l":
                 gone.append(there.pop(one))
                 made.left(gone[-1])
@@ -169,7 +299,15 @@ class IntroductionTests(SynchronousTestCase):
         told = [message for member in (*there.values(), *gone) for message in member.told]
         tokens = [message.token for message in told if isinstance(message, Introduction)]
         self.assertEqual({tokens.count(token) for token in tokens} - {2}, set())
+        # Nobody waits in vain: whoever asks for somebody who is there is answered when that one asks too.
+        for one in there.values():
+            for other in there.values():
+                if one is not other:
+                    before = len(other.told)
+                    made.requested(one, other.profile.instance)
+                    made.requested(other, one.profile.instance)
+                    self.assertIn(Introduction, [type(message) for message in other.told[before:]])
         for member in there.values():
             made.left(member)
-        left = {name: value for name, value in vars(made).items() if name in ("_asked", "_attempts")}
-        self.assertEqual(left, {"_asked": set(), "_attempts": {}})
+        left = {name: value for name, value in vars(made).items() if name in ("_asked", "_told", "_attempts")}
+        self.assertEqual(left, {"_asked": set(), "_told": set(), "_attempts": {}})

@@ -2,6 +2,8 @@
 
 import json
 import socket
+from collections.abc import Callable
+from ipaddress import ip_address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2phole.addresses import Endpoint, IPAddress
 from p2phole.broker import protocol as module
 from p2phole.broker.directory import MemoryDirectory
 from p2phole.broker.introduction import Introductions
@@ -16,6 +19,8 @@ from p2phole.broker.protocol import LINGER_SECONDS, STALLED_SECONDS, UNREGISTERE
 from p2phole.broker.session import Announcement
 from p2phole.wire.codec import decode_to_peer, encode
 from p2phole.wire.messages import (
+    DialBack,
+    DialledBack,
     Error,
     Hello,
     Introduction,
@@ -26,12 +31,14 @@ from p2phole.wire.messages import (
     Request,
     Requested,
     ToPeer,
+    Update,
     Welcome,
 )
 from tests import strategies
 from tests.broker.test_session import register
-from tests.doubles import THERE, Wire
+from tests.doubles import HERE, THERE, Wire
 
+SECOND = "198.51.100.2"
 HELLO = encode(Hello(1, "test")) + b"\n"
 
 
@@ -42,8 +49,8 @@ def lines(*messages: Message) -> bytes:
 class Peer:
     """A peer's end of its connection to the broker under test."""
 
-    def __init__(self, broker: Broker, clock: Clock, address: object = THERE) -> None:
-        self.wire = Wire(clock, peer=address)
+    def __init__(self, broker: Broker, clock: Clock, address: object = THERE, host: object = HERE) -> None:
+        self.wire = Wire(clock, host=host, peer=address)
         self.protocol = broker.buildProtocol(address)  # type: ignore[arg-type]
         self.wire.attach(self.protocol)
 
@@ -66,10 +73,20 @@ class BrokerTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         introductions = Introductions(MemoryDirectory(), lambda: b"t" * 16)
-        self.broker = Broker(introductions, Announcement(9001), self.clock)
+        self.broker = Broker(introductions, Announcement(9001, SECOND), self.clock)
+        self.dialled: list[tuple[Endpoint, IPAddress, str]] = []
+        self.patch(module, "dial_back", self.dial_back)
 
-    def connect(self, address: object = THERE) -> Peer:
-        return Peer(self.broker, self.clock, address)
+    def dial_back(
+        self, reactor: object, peer: Endpoint, local: IPAddress, second: str, told: Callable[[str, str], None]
+    ) -> None:
+        """In place of the network; ``told`` is the test's to call."""
+        self.assertIs(reactor, self.clock)
+        self.dialled.append((peer, local, second))
+        self.told = told
+
+    def connect(self, address: object = THERE, host: object = HERE) -> Peer:
+        return Peer(self.broker, self.clock, address, host)
 
     def error(self, data: bytes, size: int = 0) -> Error:
         """The one error that this brings about, and the close."""
@@ -156,6 +173,57 @@ class ConnectionTests(BrokerTestCase):
         self.assertEqual(len([one for one in other.heard() if isinstance(one, Introduction)]), 1)
 
 
+class DialBackTests(BrokerTestCase):
+    def test_to_the_endpoint_of_the_connection_from_the_address_that_it_knows(self) -> None:
+        for address, host, dialled in (
+            (THERE, HERE, ("192.0.2.7:5000", "10.0.0.1")),
+            (
+                IPv6Address("TCP", "::ffff:192.0.2.7", 5),
+                IPv6Address("TCP", "::ffff:10.0.0.1", 9000),
+                ("192.0.2.7:5", "10.0.0.1"),
+            ),
+            (
+                IPv6Address("TCP", "2001:db8::7", 5),
+                IPv6Address("TCP", "2001:db8::1", 9),
+                ("[2001:db8::7]:5", "2001:db8::1"),
+            ),
+        ):
+            peer = self.connect(address, host).join(1)
+            peer.say(lines(DialBack()))
+            endpoint, local = dialled
+            self.assertEqual(self.dialled[-1], (Endpoint.parse(endpoint), ip_address(local), SECOND))
+        self.assertEqual(len(self.dialled), 3)
+
+    def test_what_came_of_it_is_told(self) -> None:
+        peer, other = self.connect().join(1), self.connect().join(2)
+        peer.heard()
+        other.heard()
+        peer.say(lines(DialBack(), DialBack()))
+        self.assertEqual((len(self.dialled), peer.heard()), (1, []))
+        self.told("port", "reset")
+        self.told("address", "silent")
+        self.assertEqual(peer.heard(), [DialledBack("port", "reset"), DialledBack("address", "silent")])
+        self.assertEqual(other.heard(), [])
+
+    def test_the_peer_is_gone_meanwhile(self) -> None:
+        peer = self.connect().join(1)
+        peer.say(lines(DialBack()))
+        peer.heard()
+        peer.wire.loseConnection()
+        self.clock.advance(0)
+        self.told("port", "silent")
+        self.assertEqual(peer.heard(), [])
+
+    def test_an_end_that_is_no_address_is_not_dialled_from(self) -> None:
+        """As a proxy may name it."""
+        for host in (IPv4Address("TCP", "10.0.0.1", 0), IPv4Address("TCP", "", 9000), UNIXAddress("/run/x"), None):
+            peer = self.connect(host=host).join(1)
+            peer.heard()
+            peer.say(lines(DialBack(), Pong(1)))
+            self.assertEqual(peer.heard(), [])
+            self.assertFalse(peer.wire.disconnecting)
+
+
 class BadInputTests(BrokerTestCase):
     def test_not_of_this_protocol(self) -> None:
         for data, code in (
@@ -176,6 +244,11 @@ class BadInputTests(BrokerTestCase):
             (HELLO + lines(Pong(1)), "order"),
             (HELLO + lines(Request("0" * 32, ())), "order"),
             (HELLO + lines(register(), register()), "order"),
+            (lines(DialBack()), "order"),
+            (HELLO + lines(DialBack()), "order"),
+            (HELLO + lines(Update(())), "order"),
+            (HELLO + lines(register()) + b'{"type":"update","candidates":[],"nat":[]}\n', "bad-message"),
+            (HELLO + lines(register()) + lines(DialledBack("port", "reset")), "unknown-type"),
             (HELLO + lines(register(name="a\x1bb")), "bad-name"),
             (HELLO + lines(register(name="\u202e")), "bad-name"),
             (HELLO + lines(register(room="x" * 65)), "bad-name"),

@@ -7,11 +7,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
+from p2phole.behaviour import PORT, UNKNOWN, Behaviour
 from p2phole.broker.directory import MemoryDirectory
 from p2phole.broker.introduction import Introductions
 from p2phole.broker.session import SAMPLES, STALE, Announcement, Peer, Session, check, session
 from p2phole.wire.codec import BadLine
 from p2phole.wire.messages import (
+    DialBack,
     Error,
     Hello,
     Introduction,
@@ -22,12 +24,14 @@ from p2phole.wire.messages import (
     Request,
     Requested,
     ToPeer,
+    Update,
     Welcome,
 )
 
 OBSERVED = Endpoint.parse("192.0.2.1:4000")
 HELLO = Hello(1, "test")
 GARBAGE = BadLine("bad-json", "no JSON")
+HARD = Behaviour(PORT, PORT, "random", "silent")
 
 
 def register(number: int = 1, **other: object) -> Register:
@@ -49,12 +53,16 @@ class Sent:
     def __init__(self) -> None:
         self.messages: list[ToPeer] = []
         self.closed = 0
+        self.dialled_back = 0
 
     def send(self, message: ToPeer) -> None:
         self.messages.append(message)
 
     def close(self) -> None:
         self.closed += 1
+
+    def dial_back(self) -> None:
+        self.dialled_back += 1
 
 
 class SessionTests(SynchronousTestCase):
@@ -67,11 +75,11 @@ class SessionTests(SynchronousTestCase):
         peer = Peer(line, self.introductions, Announcement(9001, "192.0.2.9"), self.clock.seconds)
         return session(peer), line, peer
 
-    def member(self, number: int, round_trip: float = 0.0) -> tuple[Session, Sent, Peer]:
+    def member(self, number: int, round_trip: float = 0.0, **other: object) -> tuple[Session, Sent, Peer]:
         machine, line, peer = self.connect()
         machine.hello(HELLO)
         self.clock.advance(round_trip)
-        machine.register(register(number))
+        machine.register(register(number, **other))
         return machine, line, peer
 
     def test_welcome(self) -> None:
@@ -149,6 +157,46 @@ class SessionTests(SynchronousTestCase):
         assert isinstance(introduction, Introduction)
         self.assertEqual(introduction.candidates, (candidate,))
 
+    def test_what_a_member_says_of_itself_is_replaced(self) -> None:
+        first, _, peer = self.member(1, nat=HARD, prepare=True)
+        self.assertEqual((peer.profile.nat, peer.profile.prepare), (HARD, True))
+        candidate = Candidate("predicted", Endpoint.parse("203.0.113.5:7001"))
+        first.update(Update((candidate,), Behaviour("none"), False))
+        profile = peer.profile
+        self.assertEqual((profile.candidates, profile.nat.mapping, profile.prepare), ((candidate,), "none", False))
+        # It need not prepare any more: the next one is introduced at once, with the new finding.
+        _, line, _ = self.member(2)
+        introduction = line.messages[-1]
+        assert isinstance(introduction, Introduction)
+        self.assertEqual((introduction.candidates, introduction.nat), ((candidate,), Behaviour("none")))
+        first.request(Request(f"{9:08x}" * 4, (), HARD, True))
+        self.assertEqual((profile.candidates, profile.nat, profile.prepare), ((), HARD, True))
+        # And what is left out is unknown again, not what it was.
+        first.update(Update(()))
+        self.assertEqual((profile.nat, profile.prepare), (UNKNOWN, False))
+
+    def test_an_update_alone_tells_nobody(self) -> None:
+        first, line, _ = self.member(1)
+        _, other, _ = self.member(2)
+        before = len(line.messages), len(other.messages)
+        first.update(Update((), HARD, True))
+        self.assertEqual((len(line.messages), len(other.messages)), before)
+
+    def test_a_member_that_wants_to_prepare(self) -> None:
+        self.member(1)
+        machine, line, _ = self.member(2, prepare=True)
+        self.assertEqual(line.messages[-1], Requested(f"{1:08x}" * 4))
+        machine.request(Request(f"{1:08x}" * 4, (), HARD, True))
+        self.assertIsInstance(line.messages[-1], Introduction)
+
+    def test_dialled_back_once(self) -> None:
+        """For each connection; another one may ask again."""
+        for _ in range(2):
+            machine, line, _ = self.member(1)
+            for _ in range(5):
+                machine.dial_back(DialBack())
+            self.assertEqual(line.dialled_back, 1)
+
     def test_the_same_member_again(self) -> None:
         _, old, _ = self.member(1)
         _, new, _ = self.member(1)
@@ -178,14 +226,24 @@ class SessionTests(SynchronousTestCase):
         self.assertRaises(NoTransition, machine.register, register())
         self.assertRaises(NoTransition, machine.request, Request("0" * 32, ()))
         self.assertRaises(NoTransition, machine.pong, Pong(0))
+        self.assertRaises(NoTransition, machine.update, Update(()))
+        self.assertRaises(NoTransition, machine.dial_back, DialBack())
         machine.hello(HELLO)
         self.assertRaises(NoTransition, machine.hello, HELLO)
         self.assertRaises(NoTransition, machine.pong, Pong(0))
+        self.assertRaises(NoTransition, machine.update, Update(()))
+        self.assertRaises(NoTransition, machine.dial_back, DialBack())
         machine.register(register())
         self.assertRaises(NoTransition, machine.hello, HELLO)
         self.assertRaises(NoTransition, machine.register, register())
 
-    INPUTS = st.sampled_from(["hello", "register", "request", "pong", "garbage", "lost"])
+    def test_every_input_is_known_to_the_test(self) -> None:
+        names = {name for name in vars(Session) if not name.startswith("_")}
+        self.assertEqual(
+            names, {"hello", "register", "update", "request", "dial_back", "pong", "garbage", "replaced", "lost"}
+        )
+
+    INPUTS = st.sampled_from(["hello", "register", "update", "request", "dial_back", "pong", "garbage", "lost"])
 
     @given(st.lists(st.tuples(st.integers(0, 2), INPUTS), max_size=30))
     @settings(deadline=None, max_examples=150)
@@ -194,6 +252,8 @@ class SessionTests(SynchronousTestCase):
         connections = [self.connect() for _ in range(3)]
         arguments = {
             "hello": (HELLO,),
+            "update": (Update((), HARD, True),),
+            "dial_back": (DialBack(),),
             "request": (Request(f"{2:08x}" * 4, ()),),
             "pong": (Pong(1),),
             "garbage": (GARBAGE,),
@@ -202,14 +262,16 @@ class SessionTests(SynchronousTestCase):
             machine, line, _ = connections[number]
             # Two of the three are the same member, so that one replaces the other.
             given_ = (register(number % 2),) if name == "register" else arguments.get(name, ())
-            over = line.closed
+            over, dialled = line.closed, line.dialled_back
             try:
                 getattr(machine, name)(*given_)
             except NoTransition:
                 pass
             self.assertLessEqual(line.closed, 1)
+            self.assertLessEqual(line.dialled_back, 1)
             if over:
                 self.assertEqual(type(line.messages[-1]), Error)
+                self.assertEqual(line.dialled_back, dialled)
         for machine, line, _ in connections:
             machine.lost()
             said = len(line.messages)

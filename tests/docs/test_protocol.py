@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
-from typing import get_args
+from dataclasses import dataclass, fields
+from typing import cast, get_args
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionRefusedError, TimeoutError
+from twisted.internet.interfaces import IConnector, IReactorTime
+from twisted.internet.protocol import ClientFactory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,11 +32,12 @@ from tests.docs import Block, bare, blocks, read, table
 
 PAGE = read("docs/protocol.md")
 
-_STEP = re.compile(r"([A-Z]) (>|<|connects from|is|leaves)(?: (.*))?")
+_STEP = re.compile(r"([A-Z]) (>|<|connects from|is dialled|is|refuses|leaves)(?: (.*))?")
 _PASSES = re.compile(r"(\d+) (ms|s) pass")
 _ABBREVIATED = re.compile(r'"([0-9a-f]+)\.\.\."')
 _DIGITS = {"fingerprint": 64, "instance": 32, "token": 32}
 _TOKEN = 0x70000000
+HERE, SECOND = "198.51.100.1", "198.51.100.2"
 
 
 class Handle:
@@ -62,17 +67,53 @@ class Transport(StringTransport):
         return text.splitlines()
 
 
+@dataclass
+class Dial:
+    """A connection that the broker makes."""
+
+    target: Endpoint
+    origin: str
+    factory: ClientFactory
+    over: bool = False
+
+    def fail(self, why: Exception) -> None:
+        """Nothing came of it; but for the first time that is too late."""
+        if not self.over:
+            self.over = True
+            self.factory.clientConnectionFailed(cast(IConnector, None), Failure(why))
+
+
+class Reactor(Clock):
+    """What the broker dials by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dials: list[Dial] = []
+
+    def connectTCP(
+        self, host: str, port: int, factory: ClientFactory, timeout: float, bindAddress: tuple[str, int]
+    ) -> object:
+        """See ``IReactorTCP``."""
+        dial = Dial(Endpoint.make(host, port), bindAddress[0], factory)
+        self.dials.append(dial)
+        self.callLater(timeout, dial.fail, TimeoutError())
+        return dial
+
+
 class Theatre:
     """A broker, and the connections of a transcript."""
 
-    def __init__(self) -> None:
-        self.clock = Clock()
+    def __init__(self, probe_address: str = "") -> None:
+        self.clock = Reactor()
         self._tokens = 0
         self.broker = Broker(
-            Introductions(MemoryDirectory(), self._token), Announcement(probe_port=9001), self.clock
+            Introductions(MemoryDirectory(), self._token),
+            Announcement(9001, probe_address),
+            cast(IReactorTime, self.clock),
         )
         self.connections: dict[str, tuple[BrokerProtocol, Transport]] = {}
         self.heard: dict[str, list[str]] = {}
+        self.dialled: dict[tuple[str, str], Dial] = {}
 
     def _token(self) -> bytes:
         self._tokens += 1
@@ -83,7 +124,7 @@ class Theatre:
         address = IPv4Address("TCP", seen.host, seen.port)
         protocol = self.broker.buildProtocol(address)
         assert protocol is not None
-        transport = Transport(peerAddress=address)
+        transport = Transport(hostAddress=IPv4Address("TCP", HERE, 9000), peerAddress=address)
         self.connections[name], self.heard[name] = (protocol, transport), []
         protocol.makeConnection(transport)
 
@@ -104,6 +145,11 @@ class Theatre:
                 self.connections[name][0].dataReceived(said(rest) + b"\n")
             elif verb == "<":
                 self.expect(name, rest)
+            elif verb == "is dialled":
+                self.expect_dial(name, rest)
+            elif verb == "refuses":
+                dial = self.dialled.pop((name, rest))
+                dial.fail(ConnectionRefusedError())
             elif verb == "leaves":
                 self.connections.pop(name)[0].connectionLost()
             else:
@@ -113,6 +159,17 @@ class Theatre:
         else:
             raise AssertionError(f"not a step: {step!r}")
         self.listen()
+
+    def expect_dial(self, name: str, rest: str) -> None:
+        """The broker dials the endpoint of that connection ``from`` an address; or ``by nobody``."""
+        if rest == "by nobody":
+            assert not self.clock.dials, f"the broker dials {self.clock.dials}"
+            return
+        assert self.clock.dials, f"the broker dials nobody; expected: {rest}"
+        dial = self.clock.dials.pop(0)
+        found = self.connections[name][0].observed, f"from {dial.origin}"
+        assert found == (dial.target, rest), f"expected: {rest}\nfound: {dial}"
+        self.dialled[name, dial.origin] = dial
 
     def expect(self, name: str, line: str) -> None:
         assert self.heard[name], f"the broker says nothing to {name}; expected: {line}"
@@ -124,6 +181,7 @@ class Theatre:
         """Nothing may be left over."""
         left = {name: lines for name, lines in self.heard.items() if lines}
         assert not left, f"the transcript does not show {left}"
+        assert not self.clock.dials, f"the transcript does not show {self.clock.dials}"
 
 
 def filled(line: str) -> str:
@@ -160,7 +218,7 @@ class TranscriptTests(SynchronousTestCase):
         theatre = Theatre()
         for block in blocks(PAGE, "transcript"):
             if block.words[1:] != ("continued",):
-                theatre = Theatre()
+                theatre = Theatre(SECOND if block.words[1:] == ("two-addresses",) else "")
             for number, step in steps(block):
                 try:
                     theatre.play(step)
@@ -190,6 +248,7 @@ class TranscriptTests(SynchronousTestCase):
             self.assertRaises(AssertionError, theatre.play, f"A < {line}")
         self.assertRaises(AssertionError, theatre.play, "A < anything, since nothing was said")
         self.assertRaises(AssertionError, theatre.play, "A is closed")
+        self.assertRaises(AssertionError, theatre.play, f"A is dialled from {HERE}")
         theatre.play('A > {"type":"nonsense"}')
         self.assertRaises(AssertionError, theatre.finish)
 
@@ -202,6 +261,8 @@ class OrderTests(SynchronousTestCase):
         "register": '{"type":"register","name":"a","room":"r","fingerprint":"a...","instance":"b...",'
         '"candidates":[]}',
         "request": '{"type":"request","instance":"c...","candidates":[]}',
+        "update": '{"type":"update","candidates":[]}',
+        "dialback": '{"type":"dialback"}',
         "pong": '{"type":"pong","number":1}',
     }
     WAY = {"fresh": (), "greeted": ("hello",), "member": ("hello", "register")}
@@ -217,7 +278,8 @@ class OrderTests(SynchronousTestCase):
         return not errors
 
     def test_table(self) -> None:
-        header = ["hello", "register", "request", "pong"]
+        header = ["hello", "register", "update", "request", "dialback", "pong"]
+        self.assertEqual(set(header), set(self.MESSAGES))
         self.assertIn("| state | " + " | ".join(header) + " |", PAGE)
         rows = table(PAGE, "state")
         self.assertEqual([row[0] for row in rows], list(self.WAY))

@@ -17,6 +17,7 @@ from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.broker.tap import Options as BrokerOptions
+from p2phole.check.command import Options as CheckOptions
 from p2phole.commands import COMMANDS
 from p2phole.events import Event
 from p2phole.options import SECTIONS, read_config
@@ -39,8 +40,9 @@ def long_options(options: Options) -> set[str]:
 
 
 BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()), long_options(ServerOptions())
+CHECK = long_options(CheckOptions())
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
-OURS = {"broker": BROKER, "peer": PEER, "demo": {"help", "version"}}
+OURS = {"broker": BROKER, "peer": PEER, "check": CHECK, "demo": {"help", "version"}}
 NATLAB = {"site", "host"}
 
 
@@ -111,7 +113,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """Every option that is mentioned exists somewhere."""
-        known = BROKER | PEER | TWISTD | NATLAB
+        known = BROKER | PEER | CHECK | TWISTD | NATLAB
         for page in PAGES:
             for line in code(page.read_text("utf-8")):
                 self.assertEqual(set(_OPTION.findall(line)) - known, set(), f"{page.name}: {line}")
@@ -143,6 +145,11 @@ class OptionTests(SynchronousTestCase):
         if {"--config", "--listen"} & set(arguments):
             self.patch(options, "postOptions", lambda: None)  # the files that they name are not there
         options.parseOptions(arguments)
+
+    def test_check(self) -> None:
+        """The page of ``p2phole check`` has a row for each of its options."""
+        rows = table(read("docs/check.md"), "option")
+        self.assertEqual({name for row in rows for name in _OPTION.findall(row[0])}, CHECK)
 
     def test_laboratory(self) -> None:
         for page in PAGES:

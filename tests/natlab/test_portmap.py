@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from tests.natlab.laboratory import Laboratory
 from tests.natlab.namespace import ROOT, Host, Namespace
 from tests.natlab.probes import connected, listening, wait_until
 from tests.natlab.routers import Masquerade
-from tests.natlab.scenario import require_laboratory
+from tests.natlab.scenario import require_laboratory, start_broker, start_peer
 from tests.natlab.sites import Site
 
 pytestmark = pytest.mark.natlab
@@ -174,6 +175,13 @@ class Mapper:
             raise AssertionError(f"{error}: {self.told()}\n{self.log.read_text()}") from None
         return [line["external"] for line in self.told()]
 
+    def outcome(self, timeout: float) -> None:
+        """Wait until it says that there is no mapping."""
+        try:
+            wait_until(lambda: "maps no port" in self.log.read_text(), "the end of a round", timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.told()}\n{self.log.read_text()}") from None
+
     def stop(self) -> None:
         """Stop it and wait."""
         assert self.process.stdin is not None
@@ -303,9 +311,7 @@ class RefusalTests(PortMapCase):
 
     def check_nothing(self, names: str, *reasons: str) -> None:
         mapper = self.mapper(names)
-        wait_until(
-            lambda: mapper.log.exists() and "maps no port" in mapper.log.read_text(), "the end of a round", 8
-        )
+        mapper.outcome(8)
         for reason in reasons:
             self.assertIn(reason, mapper.log.read_text())
         self.assertNotIn("Traceback", mapper.log.read_text())
@@ -345,7 +351,7 @@ class HostileRouterTests(PortMapCase):
         self.hostile(behaviour)
         mapper = self.mapper("UPnP")
         started = time.monotonic()
-        wait_until(lambda: mapper.log.exists() and "maps no port" in mapper.log.read_text(), "a clear outcome", 10)
+        mapper.outcome(10)
         self.assertLess(time.monotonic() - started, 6)  # the deadline, and what a loaded machine takes
         text = mapper.log.read_text()
         self.assertIn(f"by UPnP: {reason}", text)
@@ -396,3 +402,31 @@ class HostileRouterTests(PortMapCase):
 
     def test_a_mapping_for_ever(self) -> None:
         self.check("permanent", "OnlyPermanentLeasesSupported")
+
+
+class ProductTests(SynchronousTestCase):
+    """``--map-port``, from the option to a connection that nothing else would bring about."""
+
+    def setUp(self) -> None:
+        """A laboratory with a broker."""
+        require_laboratory()
+        self.program = require_miniupnpd()
+        self.lab = Laboratory()
+        self.addCleanup(self.lab.close)
+        start_broker(self.lab)
+
+    def test_symmetric_with_symmetric(self) -> None:
+        """Both map at random; one router maps a port: the other side dials that, and it is gone afterwards."""
+        alice_host = self.lab.site("alice", Home(ports="fully-random"))
+        bob_host = self.lab.site("bob", Masquerade(ports="fully-random"))
+        router = alice_host.site.router
+        assert router is not None
+        daemon = Miniupnpd(router, self.lab.folder, self.program)
+        alice = start_peer(alice_host, "alice", map_port=True)
+        alice.wait("nat")
+        wait_until(daemon.mappings, "a mapping")
+        bob = start_peer(bob_host, "bob")
+        self.assertEqual(bob.wait("connected", timeout=20)["candidate"], "mapped")
+        alice.wait("connected")
+        self.assertEqual(alice.stop(), -signal.SIGTERM)
+        wait_until(lambda: not daemon.mappings(), "no mapping")

@@ -27,6 +27,8 @@ from p2phole.text import harmless
 from p2phole.wire.codec import decode_to_broker, encode
 from p2phole.wire.messages import (
     Absent,
+    DialBack,
+    DialledBack,
     Error,
     Hello,
     Introduction,
@@ -38,6 +40,7 @@ from p2phole.wire.messages import (
     Request,
     Requested,
     ToBroker,
+    Update,
     Welcome,
 )
 from tests import strategies
@@ -69,6 +72,9 @@ class Room:
         self.told.append(message)
 
     def absent(self, message: Absent) -> None:
+        self.told.append(message)
+
+    def dialled_back(self, message: DialledBack) -> None:
         self.told.append(message)
 
     def unregistered(self, link: BrokerProtocol, reason: str) -> None:
@@ -126,9 +132,16 @@ class ConversationTests(BrokerProtocolTestCase):
 
     def test_what_a_member_is_told(self) -> None:
         self.join()
-        told = [INTRODUCTION, Requested("b" * 32), Absent("b" * 32)]
+        told = [INTRODUCTION, Requested("b" * 32), Absent("b" * 32), DialledBack("port", "reset")]
         self.hear(*told)
         self.assertEqual(self.room.told, told)
+
+    def test_what_a_member_says(self) -> None:
+        self.join()
+        says = [DialBack(), Update(()), Request("b" * 32, ())]
+        for message in says:
+            self.protocol.send(message)
+        self.assertEqual(self.said(), says)
 
     def test_pings_are_answered_at_once_and_always(self) -> None:
         self.said()
@@ -217,6 +230,10 @@ class EndTests(BrokerProtocolTestCase):
             (lines(Registered()), "out of turn"),
             (lines(INTRODUCTION), "out of turn"),
             (lines(WELCOME, WELCOME), "out of turn"),
+            (lines(DialledBack("port", "reset")), "out of turn"),
+            (lines(WELCOME, DialledBack("port", "reset")), "out of turn"),
+            (b'{"type":"dialledback","origin":"port","outcome":"maybe"}\n', "not one of"),
+            (b'{"type":"dialback"}\n', "unknown type"),
             (b'{"type":"hello","version":1,"software":""}\n', "unknown type"),
         ):
             self.setUp()
@@ -260,7 +277,9 @@ class CertificateTests(BrokerProtocolTestCase):
 
 class AnythingTests(BrokerProtocolTestCase):
     PIECES = st.one_of(
-        st.sampled_from([WELCOME, Registered(), INTRODUCTION, Ping(1), Absent("0" * 32)]).map(lines),
+        st.sampled_from(
+            [WELCOME, Registered(), INTRODUCTION, Ping(1), Absent("0" * 32), DialledBack("port", "reset")]
+        ).map(lines),
         strategies.to_peer.map(lambda message: try_line(message)),
         st.binary(max_size=40),
         strategies.json_values.map(lambda value: json.dumps(value).encode() + b"\n"),

@@ -13,13 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole.addresses import Endpoint
 from p2phole.peer.meeting import ANSWER_SECONDS, FIRST_REST, LONGEST_REST, Meeting, Round, meeting
 from p2phole.punch.attempt import Success
-from p2phole.punch.verdict import REASONS, Report
+from p2phole.punch.verdict import REASONS
 from p2phole.wire.messages import Introduction
 
 HERE = Endpoint.parse("192.0.2.7:5000")
 MESSAGE = Introduction("bob", "b" * 64, "b" * 32, HERE, (), "0" * 32, 1, 0.1)
 SUCCESS = Success(None, b"", "srflx", HERE, HERE)  # type: ignore[arg-type]
-SILENT = Report({"192.0.2.7:5000": "silent"})
 
 
 class Done:
@@ -85,7 +84,7 @@ class RoundTests(MeetingTestCase):
         self.meeting.introduced(MESSAGE)
         for _ in range(2):
             self.clock.advance(5)
-            self.meeting.start_failed(SILENT)
+            self.meeting.start_failed()
             self.again()
         self.meeting.won(SUCCESS)
         one_more = ["refresh", "ask", "start"]
@@ -94,7 +93,7 @@ class RoundTests(MeetingTestCase):
     def test_the_mapping_is_learned_before_the_broker_is_asked(self) -> None:
         self.meeting.introduced(MESSAGE)
         self.log()
-        self.meeting.start_failed(SILENT)
+        self.meeting.start_failed()
         self.assertEqual(self.log(), ["refresh"])
         self.meeting.refreshed()
         self.assertEqual(self.log(), ["ask"])
@@ -103,7 +102,7 @@ class RoundTests(MeetingTestCase):
         tries = []
         for _ in range(8):
             self.meeting.introduced(MESSAGE)
-            self.meeting.round_failed(SILENT)
+            self.meeting.round_failed("silent")
             self.assertEqual(self.log(), ["introduced", "start", "failed silent"])
             began = self.clock.seconds()
             while not self.done.log:
@@ -118,31 +117,38 @@ class RoundTests(MeetingTestCase):
         self.assertTrue(all(one <= LONGEST_REST * 1.1 for one in tries))
         self.assertAlmostEqual(tries[-1], LONGEST_REST * 1.05, delta=1)
 
+    def test_the_reason_is_passed_on(self) -> None:
+        for word in REASONS:
+            self.setUp()
+            self.meeting.introduced(MESSAGE)
+            self.meeting.round_failed(word)
+            self.assertEqual(self.log()[-1], f"failed {word}")
+
     def test_a_success_makes_the_next_rest_short_again(self) -> None:
         for _ in range(3):
             self.meeting.introduced(MESSAGE)
-            self.meeting.round_failed(SILENT)
+            self.meeting.round_failed("silent")
         self.meeting.introduced(MESSAGE)
         self.meeting.won(SUCCESS)
         self.done.connected = False
         self.meeting.introduced(MESSAGE)
-        self.meeting.round_failed(SILENT)
+        self.meeting.round_failed("silent")
         [call] = self.clock.getDelayedCalls()
         self.assertLessEqual(call.getTime() - self.clock.seconds(), FIRST_REST * 1.1)
 
     def test_each_round_has_its_own_budget(self) -> None:
         self.meeting.introduced(MESSAGE)
         first = self.round.budget
-        self.meeting.start_failed(SILENT)
+        self.meeting.start_failed()
         self.again()
         self.assertIs(self.round.budget, first)
-        self.meeting.round_failed(SILENT)
+        self.meeting.round_failed("silent")
         self.meeting.introduced(MESSAGE)
         self.assertIsNot(self.round.budget, first)
 
     def test_the_broker_does_not_answer(self) -> None:
         self.meeting.introduced(MESSAGE)
-        self.meeting.start_failed(SILENT)
+        self.meeting.start_failed()
         self.meeting.refreshed()
         self.log()
         self.clock.advance(ANSWER_SECONDS)
@@ -156,7 +162,7 @@ class RoundTests(MeetingTestCase):
 
     def test_the_other_side_is_gone(self) -> None:
         self.meeting.introduced(MESSAGE)
-        self.meeting.start_failed(SILENT)
+        self.meeting.start_failed()
         self.meeting.refreshed()
         self.log()
         self.meeting.absent()
@@ -180,7 +186,7 @@ class OtherSideTests(MeetingTestCase):
 
     def test_asks_while_we_rest(self) -> None:
         self.meeting.introduced(MESSAGE)
-        self.meeting.round_failed(SILENT)
+        self.meeting.round_failed("silent")
         self.log()
         self.meeting.requested()
         self.assertEqual((self.log(), self.clock.getDelayedCalls()), (["refresh"], []))
@@ -191,7 +197,7 @@ class OtherSideTests(MeetingTestCase):
         self.log()
         self.meeting.requested()
         self.again()
-        self.meeting.round_failed(SILENT)
+        self.meeting.round_failed("silent")
         # There is a connection: to the user nothing has failed.
         self.assertEqual(self.log(), ["refresh", "ask", "introduced", "start"])
 
@@ -227,7 +233,7 @@ class OffendedTests(MeetingTestCase):
 
     def test_what_was_waited_for_before_is_not_any_more(self) -> None:
         self.meeting.introduced(MESSAGE)
-        self.meeting.round_failed(SILENT)
+        self.meeting.round_failed("silent")
         self.meeting.offended()
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
@@ -249,7 +255,7 @@ class AnyOrderTests(MeetingTestCase):
             "wait",
         ]
     )
-    ARGUMENTS = {"introduced": MESSAGE, "won": SUCCESS, "start_failed": SILENT, "round_failed": SILENT}
+    ARGUMENTS = {"introduced": MESSAGE, "won": SUCCESS, "round_failed": "silent"}
     # These follow an attempt, which only a meeting that is punching has; the others come as they like.
     ONLY_PUNCHING = ("won", "start_failed", "round_failed")
 

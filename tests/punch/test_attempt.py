@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.peer.acceptor import Acceptor
 from p2phole.punch.attempt import DEADLINE, Start, Success, attempt
+from p2phole.punch.birthday import many_ports
 from p2phole.punch.schedule import PATIENT, SynBudget
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import Report
@@ -66,6 +67,53 @@ class AttemptTests(AttemptTestCase):
         self.assertEqual([call.endpoint for call in self.dialler.open], [SEEN.endpoint, public.endpoint])
         self.clock.advance(PATIENT)
         self.assertIn(NEAR.endpoint, [call.endpoint for call in self.dialler.open])
+
+    def test_predicted_ports_leave_the_rest_its_syns(self) -> None:
+        guesses = [Candidate("predicted", Endpoint(SEEN.endpoint.ip, 5001 + number)) for number in range(8)]
+        for number in range(3):
+            start = self.start(*guesses, SEEN)
+            if number:
+                start.budget = budget
+            budget = start.budget
+            attempt(start)
+            before = len(self.dialler.calls)
+            self.clock.advance(0.1)
+            self.assertEqual(len(self.dialler.calls) - before, 9)
+            self.clock.advance(DEADLINE)
+            self.assertEqual(set(self.lost[-1].outcomes.values()), {"silent"})
+
+    def test_many_are_closed_with_the_attempt(self) -> None:
+        """Whether the deadline passes, somebody forgets it, or it is forgotten before they begin."""
+        for end in ("expire", "cancel", "before"):
+            self.setUp()
+            start = self.start(SEEN, delay=0)
+            machine = attempt(start)
+            self.clock.advance(0)
+            many = many_ports(self.clock, self.dialler, SEEN.endpoint, start.channel)
+            if end == "before":
+                machine.cancel()
+            start.go_for_many(many)
+            self.clock.advance(0.02)
+            self.assertEqual(bool(many.sent), end != "before")
+            if end == "expire":
+                self.clock.advance(DEADLINE)
+            else:
+                machine.cancel()
+            self.assertEqual((self.dialler.open, self.clock.getDelayedCalls()), ([], []))
+            sent = many.sent
+            self.clock.advance(5)
+            self.assertEqual(many.sent, sent)
+
+    def test_many_only_once_in_an_attempt(self) -> None:
+        start = self.start(SEEN, delay=0)
+        attempt(start)
+        first, second = (
+            many_ports(self.clock, self.dialler, SEEN.endpoint, start.channel) for _ in range(2)
+        )
+        start.go_for_many(first)
+        start.go_for_many(second)
+        self.assertEqual((bool(first.sent), second.sent), (True, 0))
+        start.clear()
 
     def test_the_deadline(self) -> None:
         attempt(self.start(NEAR, SEEN))

@@ -63,7 +63,7 @@ class ProbeTests(SynchronousTestCase):
         self.assertNoResult(found)
         self.say(self.dialler.calls[0], f"seen {SEEN[0]}\n".encode())
         self.assertEqual(
-            self.successResultOf(found), [Observation(*pair) for pair in zip(TARGETS, SEEN, strict=True)]
+            self.successResultOf(found), [Observation(*pair, 4000) for pair in zip(TARGETS, SEEN, strict=True)]
         )
         self.check_over()
 
@@ -76,7 +76,7 @@ class ProbeTests(SynchronousTestCase):
         self.clock.advance(PROBE_SECONDS - 0.01)
         self.assertNoResult(found)
         self.clock.advance(0.02)
-        self.assertEqual(self.successResultOf(found), [Observation(TARGETS[0], SEEN[0])])
+        self.assertEqual(self.successResultOf(found), [Observation(TARGETS[0], SEEN[0], 4000)])
         self.check_over()
 
     def test_connected_but_silent(self) -> None:

@@ -2,18 +2,21 @@
 
 import json
 import math
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.addresses import Candidate, Endpoint
+from p2phole.addresses import KINDS, Candidate, Endpoint
+from p2phole.behaviour import ADDRESS, PORT, UNKNOWN, Behaviour
 from p2phole.text import harmless
 from p2phole.wire import messages as m
 from p2phole.wire.codec import BadLine, decode_to_broker, decode_to_peer, encode
 from tests import strategies
 
 HERE = Endpoint.parse("192.0.2.1:4000")
+HARD = Behaviour(PORT, ADDRESS, "sequential", "icmp")
 REGISTER = {
     "type": "register",
     "name": "alice",
@@ -50,26 +53,58 @@ class RoundTripTests(SynchronousTestCase):
         self.assertEqual(decode(encoded), message)  # type: ignore[operator]
 
     def test_the_longest_that_a_peer_may_say_fits(self) -> None:
-        far = Candidate("srflx", Endpoint.parse("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535"))
+        far = Candidate("predicted", Endpoint.parse("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535"))
         name = "\U0001f98a" * 64
-        encode(m.Register(name, name, "f" * 64, "f" * 32, (far,) * m.MAX_CANDIDATES, ("ffffffff",) * m.MAX_LINKED))
-        encode(
-            m.Introduction(
-                name, "f" * 64, "f" * 32, far.endpoint, (far,) * m.MAX_CANDIDATES, "f" * 32, 2**31 - 1, 1 / 3
-            )
-        )
+        many = (far,) * m.MAX_CANDIDATES
+        nat = Behaviour(PORT, PORT, "sequential", "unknown")
+        encode(m.Register(name, name, "f" * 64, "f" * 32, many, ("f" * 8,) * m.MAX_LINKED, nat, False))
+        encode(m.Request("f" * 32, many, nat, False))
+        encode(m.Update(many, nat, False))
+        encode(m.Introduction(name, "f" * 64, "f" * 32, far.endpoint, many, "f" * 32, 2**31 - 1, 1 / 3, nat))
 
-    def test_too_long(self) -> None:
+    def test_an_error_that_is_too_long(self) -> None:
         problem = self.assertRaises(BadLine, encode, m.Error("x" * 2000, "y" * 2100))
         self.assertEqual((problem.code, str(problem)), ("too-long", problem.detail + "."))
 
     def test_on_the_wire(self) -> None:
         self.assertEqual(encode(m.Pong(7)), b'{"type":"pong","number":7}')
+        self.assertEqual(encode(m.DialBack()), b'{"type":"dialback"}')
         self.assertEqual(
-            encode(m.Request("0" * 32, (Candidate("host", HERE),))),
-            b'{"type":"request","instance":"' + b"0" * 32 + b'",'
-            b'"candidates":[{"kind":"host","endpoint":"192.0.2.1:4000"}]}',
+            encode(m.DialledBack("port", "silent")), b'{"type":"dialledback","origin":"port","outcome":"silent"}'
         )
+        self.assertEqual(
+            encode(m.Request("0" * 32, (Candidate("host", HERE),), HARD, True)),
+            b'{"type":"request","instance":"' + b"0" * 32 + b'",'
+            b'"candidates":[{"kind":"host","endpoint":"192.0.2.1:4000"}],'
+            b'"nat":{"mapping":"address-and-port-dependent","filtering":"address-dependent",'
+            b'"allocation":"sequential","unsolicited":"icmp"},"prepare":true}',
+        )
+
+    def test_what_may_be_left_out(self) -> None:
+        self.assertEqual(decode_to_broker(b'{"type":"update","candidates":[]}'), m.Update((), UNKNOWN, False))
+        self.assertEqual(
+            decode_to_broker(line({"type": "request", "instance": "0" * 32, "candidates": []})),
+            m.Request("0" * 32, ()),
+        )
+        for missing in (b'{"type":"update"}', b'{"type":"dialledback"}'):
+            self.assertRaises(BadLine, decode_to_broker if b"update" in missing else decode_to_peer, missing)
+
+    def test_every_kind_of_candidate(self) -> None:
+        for kind in KINDS:
+            message = m.Update((Candidate(kind, HERE),))
+            self.assertEqual(decode_to_broker(encode(message)), message)
+
+    def test_a_word_of_a_newer_version_tells_nothing(self) -> None:
+        """Another value of a finding is not known here, whatever its type; the others count."""
+        for other in ("connection-dependent", "", None, 1, ["none"], {"none": 1}, True):
+            for key in ("mapping", "filtering", "allocation", "unsolicited"):
+                words = json.loads(encode(m.Update((), HARD)))["nat"]
+                found = decode_to_broker(line({"type": "update", "candidates": [], "nat": {**words, key: other}}))
+                assert isinstance(found, m.Update)
+                self.assertEqual(getattr(found.nat, key), "unknown")
+                self.assertEqual(found.nat, replace(HARD, **{key: "unknown"}))
+        found = decode_to_broker(line({"type": "update", "candidates": [], "nat": {"colour": "blue"}}))
+        self.assertEqual(found, m.Update((), UNKNOWN))
 
 
 class RefusedTests(SynchronousTestCase):
@@ -139,14 +174,16 @@ class RefusedTests(SynchronousTestCase):
                 [None],
                 [[]],
                 [{}],
-                [good] * 17,
+                [good] * (m.MAX_CANDIDATES + 1),
                 [{**good, "kind": "relay"}],
                 [{**good, "kind": ["host"]}],
                 [{**good, "endpoint": "192.0.2.1"}],
                 [{**good, "endpoint": 1}],
                 [{"kind": "host"}],
             ),
-            "linked": (None, "x", [1], ["b" * 7], ["b" * 8] * 129, [["b" * 8]]),
+            "linked": (None, "x", [1], ["b" * 7], ["b" * 8] * (m.MAX_LINKED + 1), [["b" * 8]]),
+            "nat": (None, "none", ["none"], [], 1, True),
+            "prepare": (None, 0, 1, "true", [], {}),
         }.items():
             for value in values:
                 self.assertEqual(self.code(line({**REGISTER, key: value})), "bad-message", (key, value))
@@ -167,6 +204,19 @@ class RefusedTests(SynchronousTestCase):
         assert isinstance(found, m.Introduction)
         self.assertEqual((found.delay, type(found.delay)), (1.0, float))
         self.assertTrue(math.isfinite(found.delay))
+
+    def test_wrong_words(self) -> None:
+        good = {"type": "dialledback", "origin": "port", "outcome": "silent"}
+        self.assertEqual(decode_to_peer(line(good)), m.DialledBack("port", "silent"))
+        for key in ("origin", "outcome"):
+            for value in (None, "", "Port", "connected", 1, True, ["port"], {"port": 1}):
+                problem = self.assertRaises(BadLine, decode_to_peer, line({**good, key: value}))
+                self.assertEqual(problem.code, "bad-message")
+
+    def test_each_side_has_its_own_messages(self) -> None:
+        for message in (m.DialBack(), m.Update(())):
+            self.assertEqual(self.assertRaises(BadLine, decode_to_peer, encode(message)).code, "unknown-type")
+        self.assertEqual(self.code(encode(m.DialledBack("port", "reset"))), "unknown-type")
 
     def test_a_complaint_fits_into_an_error_that_is_read(self) -> None:
         # What the broker complains of goes back to the peer, which must be able to read it.
