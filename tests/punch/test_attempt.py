@@ -70,11 +70,10 @@ class AttemptTests(AttemptTestCase):
 
     def test_predicted_ports_leave_the_rest_its_syns(self) -> None:
         guesses = [Candidate("predicted", Endpoint(SEEN.endpoint.ip, 5001 + number)) for number in range(8)]
-        for number in range(3):
+        budget = SynBudget()
+        for _ in range(3):
             start = self.start(*guesses, SEEN)
-            if number:
-                start.budget = budget
-            budget = start.budget
+            start.budget = budget
             attempt(start)
             before = len(self.dialler.calls)
             self.clock.advance(0.1)
