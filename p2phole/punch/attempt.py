@@ -17,7 +17,7 @@ from p2phole.addresses import Candidate, Endpoint, is_private
 from p2phole.punch.birthday import Many
 from p2phole.punch.dial import Dial, Dialler
 from p2phole.punch.race import Race
-from p2phole.punch.schedule import Redial, SynBudget
+from p2phole.punch.schedule import GUESS_SECONDS, Redial, SynBudget
 from p2phole.punch.verdict import Report
 from p2phole.secure.channel import Channel, Claim, SecureLink
 from p2phole.secure.identity import Credentials
@@ -92,6 +92,7 @@ class Start:
 
     def dial_all(self, until: float) -> None:
         """Send the first SYN to every candidate, all in one turn."""
+        guesses_end = self.clock.seconds() + GUESS_SECONDS
         for candidate in self.candidates:
             # A host candidate of a private network has no router before it.
             guarded = candidate.kind != "host" or not is_private(candidate.endpoint.ip)
@@ -100,8 +101,8 @@ class Start:
                 self.dialler,
                 candidate,
                 Redial(self.random, guarded),
-                self.budget.guesses if candidate.kind == "predicted" else self.budget,
-                until,
+                self.budget,
+                min(until, guesses_end) if candidate.kind == "predicted" else until,
                 lambda _candidate: self.channel(),
             )
             self.dials.append(dial)

@@ -120,7 +120,7 @@ class Dial(ClientFactory):
             self._later(ELSEWHERE)
 
     def _account(self) -> None:
-        repeats = int(self._clock.seconds() - self._left)
+        repeats = int(min(self._patience, self._clock.seconds() - self._left))
         self._budget.unused(self.candidate.endpoint.ip, int(self._patience) - repeats)
 
     def _later(self, seconds: float) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
 AT_ONCE = 8
@@ -20,8 +19,9 @@ PATIENT = 0.25
 """First pause in seconds towards an address that no router guards; it doubles."""
 PER_SECOND = 30
 IN_ALL = 60
-GUESSES_IN_ALL = 240
-"""SYNs to the predicted ports of one address: sixteen of them, each repeated by the kernel, in three starts."""
+GUESS_SECONDS = 0.9
+"""How long a predicted port is dialled: the kernel would repeat the SYN after a second, and many ports would
+use up what may be sent to one address.  The listener takes what comes late."""
 
 
 class Redial:
@@ -47,25 +47,15 @@ class Redial:
 
 
 class SynBudget:
-    """At most 30 SYNs in any second and 60 in all to one address, over the starts of one introduction.
+    """At most 30 SYNs in any second and 60 in all to one address, over the starts of one introduction."""
 
-    ``guesses``: that of predicted ports, so that what could be told of a NAT does not use up what is left for
-    the endpoint where it was seen.
-    """
-
-    def __init__(self, in_all: int = IN_ALL) -> None:
-        self._in_all = in_all
+    def __init__(self) -> None:
         self._recent: dict[IPv4Address | IPv6Address, deque[float]] = {}
         self._spent: dict[IPv4Address | IPv6Address, int] = {}
 
-    @cached_property
-    def guesses(self) -> SynBudget:
-        """See above."""
-        return SynBudget(GUESSES_IN_ALL)
-
     def wait(self, ip: IPv4Address | IPv6Address, now: float) -> float | None:
         """Seconds until the next SYN to that address may leave; None: never again."""
-        if self._spent.get(ip, 0) >= self._in_all:
+        if self._spent.get(ip, 0) >= IN_ALL:
             return None
         recent = self._recent.setdefault(ip, deque())
         while recent and recent[0] <= now - 1.0:
@@ -74,7 +64,7 @@ class SynBudget:
 
     def patience(self, ip: IPv4Address | IPv6Address) -> float:
         """Seconds that the next SYN may go unanswered: the kernel repeats it about once a second."""
-        return self._in_all - self._spent.get(ip, 0) - 0.1
+        return IN_ALL - self._spent.get(ip, 0) - 0.1
 
     def spend(self, ip: IPv4Address | IPv6Address, now: float, seconds: float = 0.0) -> None:
         """A SYN leaves now, and the kernel repeats it for so long at the most."""

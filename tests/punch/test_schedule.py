@@ -6,10 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.punch.candidates import MOST_DIALLED
 from p2phole.punch.schedule import (
     AT_ONCE,
-    GUESSES_IN_ALL,
     IN_ALL,
     LONGEST,
     PATIENT,
@@ -102,21 +100,3 @@ class SynBudgetTests(SynchronousTestCase):
         self.assertEqual(int(budget.patience(HERE)), 0)
         budget.spend(HERE, 0.0, budget.patience(HERE))
         self.assertIsNone(budget.wait(HERE, 100.0))
-
-    def test_guesses_have_a_budget_of_their_own(self) -> None:
-        budget = SynBudget()
-        self.assertIs(budget.guesses, budget.guesses)
-        for _ in range(GUESSES_IN_ALL):
-            self.assertIsNotNone(budget.guesses.wait(HERE, 5.0))
-            budget.guesses.spend(HERE, 5.0)
-        self.assertIsNone(budget.guesses.wait(HERE, 7.0))
-        self.assertEqual(budget.wait(HERE, 5.0), 0.0)
-
-    def test_guesses_last_for_more_than_one_start(self) -> None:
-        """Each of those that are dialled is repeated by the kernel for five seconds."""
-        budget = SynBudget()
-        for start in range(2):
-            for _ in range(MOST_DIALLED):
-                now = start * 10.0
-                self.assertEqual(budget.guesses.wait(HERE, now), 0.0)
-                budget.guesses.spend(HERE, now, min(5.0, budget.guesses.patience(HERE)))
