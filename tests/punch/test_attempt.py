@@ -70,11 +70,10 @@ class AttemptTests(AttemptTestCase):
 
     def test_predicted_ports_leave_the_rest_its_syns(self) -> None:
         guesses = [Candidate("predicted", Endpoint(SEEN.endpoint.ip, 5001 + number)) for number in range(8)]
-        for number in range(3):
+        budget = SynBudget()
+        for _ in range(3):
             start = self.start(*guesses, SEEN)
-            if number:
-                start.budget = budget
-            budget = start.budget
+            start.budget = budget
             attempt(start)
             before = len(self.dialler.calls)
             self.clock.advance(0.1)
@@ -107,9 +106,7 @@ class AttemptTests(AttemptTestCase):
     def test_many_only_once_in_an_attempt(self) -> None:
         start = self.start(SEEN, delay=0)
         attempt(start)
-        first, second = (
-            many_ports(self.clock, self.dialler, SEEN.endpoint, start.channel) for _ in range(2)
-        )
+        first, second = (many_ports(self.clock, self.dialler, SEEN.endpoint, start.channel) for _ in range(2))
         start.go_for_many(first)
         start.go_for_many(second)
         self.assertEqual((bool(first.sent), second.sent), (True, 0))
