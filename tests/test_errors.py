@@ -35,8 +35,10 @@ class ErrorTests(SynchronousTestCase):
         self.assertGreater(len(kinds), 10)
         for kind in kinds:
             self.assertTrue(vars(kind).get("__doc__"), kind)
-            names = {name for _, name, _, _ in Formatter().parse(kind.__doc__ or "") if name}
+            parts = Formatter().parse(kind.__doc__ or "")
+            # What has a format is a number.
+            fields = {name: 7.0 if form else "something" for _, name, form, _ in parts if name}
             error = kind.__new__(kind)
-            P2pholeError.__init__(error, **dict.fromkeys(names, "something"))
+            P2pholeError.__init__(error, **fields)
             self.assertRegex(str(error), r"^\S.*\.$")
             self.assertNotIn("\n", str(error))

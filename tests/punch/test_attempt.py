@@ -106,9 +106,7 @@ class AttemptTests(AttemptTestCase):
     def test_many_only_once_in_an_attempt(self) -> None:
         start = self.start(SEEN, delay=0)
         attempt(start)
-        first, second = (
-            many_ports(self.clock, self.dialler, SEEN.endpoint, start.channel) for _ in range(2)
-        )
+        first, second = (many_ports(self.clock, self.dialler, SEEN.endpoint, start.channel) for _ in range(2))
         start.go_for_many(first)
         start.go_for_many(second)
         self.assertEqual((bool(first.sent), second.sent), (True, 0))
