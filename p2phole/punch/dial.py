@@ -103,9 +103,11 @@ class Dial(ClientFactory):
         elif number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
             # Our acceptor has won this very 4-tuple already, or an old connection still lingers on it.
             self.outcome = "elsewhere"
+            self._budget.unused(self.candidate.endpoint.ip, 1)  # nothing has left this machine
             self._later(ELSEWHERE)
         elif reason.check(NoRouteError):
             self.outcome = "unreachable"
+            self._budget.unused(self.candidate.endpoint.ip, 1)
             self._later(ELSEWHERE)
         else:
             # Mostly RST; some firewalls send an ICMP error, which reads as a host that can't be reached.

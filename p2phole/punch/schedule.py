@@ -71,6 +71,6 @@ class SynBudget:
         self._recent.setdefault(ip, deque()).append(now)
         self._spent[ip] = self._spent.get(ip, 0) + 1 + int(seconds)
 
-    def unused(self, ip: IPv4Address | IPv6Address, repeats: int) -> None:
-        """So many of the kernel's repeats that were reckoned with did not leave."""
-        self._spent[ip] -= repeats
+    def unused(self, ip: IPv4Address | IPv6Address, syns: int) -> None:
+        """So many SYNs that were reckoned with, mostly repeats of the kernel's, did not leave."""
+        self._spent[ip] -= syns
