@@ -174,11 +174,11 @@ class ExaminationTests(SynchronousTestCase):
         """Also to one who is not known yet himself."""
         world = self.world()
         bob = world.peer(world.site("bob", Nat("203.0.113.2", **RANDOM)))
-        checking = Checking(world, RESET, "bob")
+        checking = Checking(world, RANDOM, "bob")
         world.until(lambda: bob.all(events.Introduced))
         checking.end(30)
-        self.assertEqual([event.reason for event in bob.all(events.Failed)], ["answers"])
-        self.assertEqual(checking.findings.meeting.reason, "answers")
+        self.assertEqual([event.reason for event in bob.all(events.Failed)], ["symmetric"])
+        self.assertEqual(checking.findings.meeting.reason, "symmetric")
 
     def test_somebody_who_comes_later(self):
         world = self.world()
