@@ -14,8 +14,18 @@ from p2phole.behaviour import ALLOCATIONS, ANSWERS, FILTERINGS, MAPPINGS, Behavi
 from p2phole.errors import RemoteProtocolError
 from p2phole.text import harmless
 from p2phole.wire import messages
-from p2phole.wire.messages import LINKED_PREFIX, MAX_CANDIDATES, MAX_LINE, MAX_LINKED, Message
+from p2phole.wire.messages import (
+    LINKED_PREFIX,
+    MAX_BODY,
+    MAX_CANDIDATES,
+    MAX_LINE,
+    MAX_LINKED,
+    SPACES,
+    Message,
+    Possession,
+)
 
+_BASE64 = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 Reader = Callable[[object], object]
 M = TypeVar("M", bound=Message)
 
@@ -45,7 +55,7 @@ def _plain(value: object) -> object:
         return str(value)
     if isinstance(value, Candidate):
         return {"kind": value.kind, "endpoint": str(value.endpoint)}
-    if isinstance(value, Behaviour):
+    if isinstance(value, Behaviour | Possession):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
@@ -140,6 +150,23 @@ def _nat(value: object) -> Behaviour:
     return Behaviour(**{key: value[key] for key, words in known.items() if value.get(key) in words})
 
 
+def _possession(value: object) -> Possession:
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return Possession(
+        key=_hexadecimal(value.get("key"), 64),
+        nonce=_hexadecimal(value.get("nonce"), 32),
+        dialled=_text(value.get("dialled")),
+        signature=_hexadecimal(value.get("signature"), 128),
+    )
+
+
+def _body(value: object) -> str:
+    if not isinstance(value, str) or len(value) > MAX_BODY or not set(value) <= _BASE64:
+        raise ValueError(f"not base64 of at most {MAX_BODY} characters")
+    return value
+
+
 def _word(value: object, words: tuple[str, ...]) -> str:
     if value not in words:
         raise ValueError(f"not one of {', '.join(words)}")
@@ -162,6 +189,10 @@ _BY_NAME: dict[str, Reader] = {
     "fingerprint": lambda value: _hexadecimal(value, 64),
     "instance": lambda value: _hexadecimal(value, 32),
     "token": lambda value: _hexadecimal(value, 32),
+    "nonce": lambda value: _hexadecimal(value, 32),
+    "possession": _possession,
+    "space": lambda value: _word(value, SPACES),
+    "body": _body,
     "candidates": lambda value: _many(value, _candidate, MAX_CANDIDATES),
     "linked": lambda value: _many(value, lambda item: _hexadecimal(item, LINKED_PREFIX), MAX_LINKED),
     "nat": _nat,

@@ -1,4 +1,4 @@
-"""The broker's line protocol, version 1: what is said, in either direction.
+"""The broker's line protocol, version 2: what is said, in either direction.
 
 Every message is one JSON object on a line; ``type`` is the class's name in lower case.  See
 ``docs/protocol.md`` for the order and for transcripts.  Nothing here does I/O.
@@ -11,13 +11,31 @@ from dataclasses import dataclass
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import UNKNOWN, Behaviour
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_LINE = 4096
 """Bytes in a line, without its newline."""
 MAX_CANDIDATES = 24
 MAX_LINKED = 112
 LINKED_PREFIX = 8
 """Hexadecimal digits of an instance by which ``linked`` names a member."""
+MAX_BODY = 2048
+"""Characters in the body of a letter."""
+SPACES = ("open", "secret", "code")
+"""Name spaces of rooms: rooms of one name in two of them have nothing to do with each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Possession:
+    """That a peer has the key whose fingerprint it names: see :mod:`p2phole.secure.possession`.
+
+    ``key``: the raw Ed25519 public key, 64 hexadecimal digits.  ``nonce``: the peer's own, 32.
+    ``dialled``: the broker's name as the peer dialled it.  ``signature``: 128 hexadecimal digits.
+    """
+
+    key: str
+    nonce: str
+    dialled: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,8 @@ class Hello:
 class Register:
     """Peer: join a room.
 
+    ``room``: in the name space ``open`` its name; in ``secret`` a hash of that, 64 hexadecimal digits; in
+    ``code`` a number, or empty for one that the broker picks.
     ``fingerprint``: SHA-256 of the key's SubjectPublicKeyInfo, 64 hexadecimal digits.
     ``instance``: 32 random hexadecimal digits for each running peer.
     ``candidates``: the addresses that it knows of itself.
@@ -46,6 +66,8 @@ class Register:
     fingerprint: str
     instance: str
     candidates: tuple[Candidate, ...]
+    possession: Possession
+    space: str = "open"
     linked: tuple[str, ...] = ()
     nat: Behaviour = UNKNOWN
     prepare: bool = False
@@ -79,6 +101,19 @@ class DialBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """Peer: bring this to that member, to which I was introduced with this token.  Broker: that member
+    sent this.
+
+    ``body``: base64, up to 2,048 characters, nothing that the broker understands.
+    """
+
+    instance: str
+    token: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     """Peer: the answer to :class:`Ping`."""
 
@@ -90,6 +125,7 @@ class Welcome:
     """Broker: the answer to :class:`Hello`.
 
     ``observed``: the peer's endpoint as the broker sees it.
+    ``nonce``: 32 random hexadecimal digits, which :class:`Possession` signs.
     ``probe_port``: further port that answers likewise; 0: none.
     ``probe_address``: further address that answers on both ports; empty: none.
     """
@@ -97,13 +133,16 @@ class Welcome:
     version: int
     software: str
     observed: Endpoint
+    nonce: str
     probe_port: int = 0
     probe_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Broker: the peer is in the room."""
+    """Broker: the peer is in the room; ``room`` is what it asked for, or the number that it was given."""
+
+    room: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +199,16 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Broker: what was wrong; the connection is closed after it.  ``code`` is one word."""
+    """Broker: what was wrong; the connection is closed after it.  ``code`` is one word.
+
+    ``retry``: seconds after which it may be tried again; 0: that was not the matter.
+    """
 
     code: str
     detail: str
+    retry: float = 0.0
 
 
-ToBroker = Hello | Register | Update | Request | DialBack | Pong
-ToPeer = Welcome | Registered | Introduction | Requested | Absent | DialledBack | Ping | Error
+ToBroker = Hello | Register | Update | Request | Letter | DialBack | Pong
+ToPeer = Welcome | Registered | Introduction | Requested | Absent | Letter | DialledBack | Ping | Error
 Message = ToBroker | ToPeer
