@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL.crypto import X509
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectingCancelledError, DNSLookupError
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IOpenSSLTrustRoot,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.errors import LocalError, RemoteProtocolError
 from p2phole.peer.broker_protocol import BrokerProtocol, BrokerSaidNo, CertificateRefused, Room
-from p2phole.peer.errors import BrokerDistrusted, BrokerRefused, NoSuchHost, NotABroker, VersionMismatch
+from p2phole.peer.errors import (
+    BadAuthorities,
+    BrokerDistrusted,
+    BrokerRefused,
+    NoSuchHost,
+    NotABroker,
+    VersionMismatch,
+)
 from p2phole.peer.settings import BrokerAddress
 
 CONNECT_SECONDS = 10.0
@@ -27,6 +43,17 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 7.0
 """Bounds in seconds of the growing pause between tries; at most one second of jitter comes on top."""
 
 _log = Logger()
+
+
+def authorities(path: Path) -> IOpenSSLTrustRoot:
+    """The certificates in that file.  Raises :class:`BadAuthorities`."""
+    try:
+        found = load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise BadAuthorities(path=path, why=error.strerror or error) from None
+    except ValueError:
+        raise BadAuthorities(path=path, why="it holds no certificate in PEM") from None
+    return trustRootFromCertificates([Certificate(X509.from_cryptography(each)) for each in found])
 
 
 class BrokerLink:
@@ -48,7 +75,8 @@ class BrokerLink:
             reactor, address.host, address.port, CONNECT_SECONDS, bindAddress=binding
         )
         if address.tls:
-            endpoint = wrapClientTLS(optionsForClientTLS(address.host), endpoint, reactor)
+            root = authorities(address.ca) if address.ca is not None else None
+            endpoint = wrapClientTLS(optionsForClientTLS(address.host, trustRoot=root), endpoint, reactor)
         self._registering = _Registering(endpoint, lambda: BrokerProtocol(reactor, room), self._failed, address)
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False

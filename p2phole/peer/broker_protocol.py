@@ -30,6 +30,7 @@ from p2phole.wire.messages import (
     Error,
     Hello,
     Introduction,
+    Letter,
     Ping,
     Pong,
     Register,
@@ -78,6 +79,9 @@ class Room(Interface):
     def absent(self, message: Absent) -> None:
         """A member that was asked for is not there."""
 
+    def letter(self, message: Letter) -> None:
+        """Another member has sent something by way of the broker."""
+
     def dialled_back(self, message: DialledBack) -> None:
         """The broker has tried to connect to this peer."""
 
@@ -102,6 +106,9 @@ class Machine(Interface):
 
     def absent(self, message: Absent) -> None:
         """A member that was asked for is not there."""
+
+    def letter(self, message: Letter) -> None:
+        """Another member has sent something."""
 
     def dialled_back(self, message: DialledBack) -> None:
         """The broker has tried to connect to this peer."""
@@ -146,6 +153,10 @@ def _build() -> Callable[[Core], Machine]:
     @registered.upon(Machine.absent).loop()
     def absent(machine: Machine, core: Core, message: Absent) -> None:
         core.room.absent(message)
+
+    @registered.upon(Machine.letter).loop()
+    def letter(machine: Machine, core: Core, message: Letter) -> None:
+        core.room.letter(message)
 
     @registered.upon(Machine.dialled_back).loop()
     def dialled_back(machine: Machine, core: Core, message: DialledBack) -> None:
@@ -227,6 +238,8 @@ class BrokerProtocol(LineReceiver):
                 self._machine.requested(message)
             case Absent():
                 self._machine.absent(message)
+            case Letter():
+                self._machine.letter(message)
             case DialledBack():
                 self._machine.dialled_back(message)
             case Ping():

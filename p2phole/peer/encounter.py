@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol as Interface
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from p2phole import events
 from p2phole.addresses import Candidate, Endpoint
-from p2phole.behaviour import Behaviour
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
+from p2phole.peer.presence import Presence
+from p2phole.peer.trust import Trust
+from p2phole.peer.vouching import Vouching
 from p2phole.punch import birthday
 from p2phole.punch.attempt import DEADLINE, Attempt, Start, Success, attempt
 from p2phole.punch.birthday import Gate
-from p2phole.punch.candidates import Surroundings, forbidden, to_dial
+from p2phole.punch.candidates import forbidden, to_dial
 from p2phole.punch.prediction import calls_for_many_ports, calls_for_many_tries, order, takes_long
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import REASONS, Report, reason, technique
@@ -26,8 +27,7 @@ from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Identity, Pairing
 from p2phole.session.frames import BadFrame
 from p2phole.session.session import Session
-from p2phole.text import harmless
-from p2phole.wire.messages import Introduction
+from p2phole.wire.messages import Introduction, Letter
 
 MOST_DELAY = 2.0
 """Seconds that a broker may make us wait before a start."""
@@ -47,24 +47,11 @@ class Company(Interface):
     random: Callable[[], float]
 
     gate: Gate
+    presence: Presence
+    trust: Trust
 
-    def surroundings(self) -> Surroundings:
-        """Where this peer is now."""
-
-    def behaviour(self) -> Behaviour:
-        """What is known of this peer's NAT."""
-
-    def discovered(self) -> Deferred[None]:
-        """Fires when all is known that will be."""
-
-    def refresh(self) -> Deferred[None]:
-        """Learn the mapping anew."""
-
-    def about_to_dial(self) -> Endpoint:
-        """The last outside endpoint that this peer's NAT is known to have taken; dials will follow."""
-
-    def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
-        """Ask the broker for another introduction; ``before``: the latest endpoints at earlier starts."""
+    def send_letter(self, message: Letter) -> None:
+        """Have the broker bring this to another member."""
 
     def connected(self, encounter: Encounter) -> None:
         """There is a connection."""
@@ -97,6 +84,7 @@ class Encounter:
         self.session = Session(company.clock, session_ident, self)
         self._company = company
         self._attempt: tuple[Attempt, Start] | None = None
+        self._vouching: Vouching | None = None
 
     @property
     def instance(self) -> str:
@@ -119,38 +107,65 @@ class Encounter:
             return
         self.meeting.introduced(message)
 
+    def letter(self, message: Letter) -> None:
+        """The broker has brought something from this member."""
+        vouching = self._vouching
+        if vouching is not None and message.token == vouching.pairing.token.hex():
+            vouching.receive(message.body)
+
     # -- Actions of the meeting
 
     def begin_start(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         company = self._company
-        mine, theirs = company.behaviour(), message.nat
+        presence, trust = company.presence, company.trust
+        pairing = Pairing(company.mine, self.theirs, bytes.fromhex(message.token))
         start = Start(
             clock=company.clock,
             dialler=company.port,
             credentials=company.credentials,
-            pairing=Pairing(company.mine, self.theirs, bytes.fromhex(message.token)),
-            candidates=order(
-                to_dial((*message.candidates, *self._worked), message.observed, company.surroundings())
-            ),
+            pairing=pairing,
+            candidates=order(self._to_dial(message, message.candidates)),
             delay=message.delay,
             budget=self._round.budget,
             random=company.random,
             succeeded=self._won,
             failed=lambda report: self._start_failed(start, message, report),
-            seconds=birthday.SECONDS if takes_long(mine, theirs) else DEADLINE,
+            seconds=birthday.SECONDS if takes_long(presence.behaviour, message.nat) else DEADLINE,
+            held=trust.demands_proof,
         )
-        self._before = [*self._before[-1:], company.about_to_dial()]
+        self._before = [*self._before[-1:], presence.about_to_dial()]
         machine = attempt(start)
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)
-        company.discovered().addCallback(lambda _: self._meet_by_chance(start, message))
+        presence.discovered().addCallback(lambda _: self._meet_by_chance(start, message))
+        self._vouching = Vouching(
+            company.clock,
+            trust,
+            pairing,
+            presence.sealed(),
+            lambda body: company.send_letter(Letter(self.instance, message.token, body)),
+            lambda candidates: machine.join(self._to_dial(message, candidates, trust.knows(self.theirs))),
+            self._refuted,
+        )
+        self._vouching.start()
+
+    def _to_dial(
+        self, message: Introduction, candidates: tuple[Candidate, ...], proven: bool = False
+    ) -> tuple[Candidate, ...]:
+        here = self._company.presence.surroundings
+        return to_dial((*candidates, *self._worked), message.observed, here, proven)
+
+    def _refuted(self, why: str) -> None:
+        """The other side has not proved what it has to."""
+        self.cancel_start()
+        self.meeting.round_failed(why)
 
     def _meet_by_chance(self, start: Start, message: Introduction) -> None:
         """Go for many where this peer's own discovery calls for it; the other's word alone never does."""
         company = self._company
-        mine, theirs = company.behaviour(), message.nat
-        here, target = company.surroundings(), message.observed
+        mine, theirs = company.presence.behaviour, message.nat
+        here, target = company.presence.surroundings, message.observed
         if start.over or forbidden(target, target, here) is not None:
             return
         if target.ip == here.observed.ip or target.ip.version != here.observed.ip.version:
@@ -165,9 +180,9 @@ class Encounter:
 
     def cancel_start(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        current, self._attempt = self._attempt, None
+        current = self._attempt
+        self._end_attempt()
         if current is not None:
-            self._company.acceptor.forget(current[1].claim)
             current[0].cancel()
 
     def _won(self, success: Success) -> None:
@@ -176,8 +191,9 @@ class Encounter:
 
     def _start_failed(self, start: Start, message: Introduction, report: Report) -> None:
         self._end_attempt()
-        mine, theirs = self._company.behaviour(), message.nat
-        one_address = message.observed.ip == self._company.surroundings().observed.ip
+        presence = self._company.presence
+        mine, theirs = presence.behaviour, message.nat
+        one_address = message.observed.ip == presence.surroundings.observed.ip
         # Where nothing will do, and after so many tries, another start would be the same again.
         last = start.seconds > DEADLINE or technique(mine, theirs) == "none"
         if self._round.starts < MOST_STARTS and not last:
@@ -186,17 +202,20 @@ class Encounter:
             self.meeting.round_failed(reason(report, mine, theirs, one_address))
 
     def _end_attempt(self) -> None:
+        if self._vouching is not None:
+            self._vouching.stop()
+            self._vouching = None
         if self._attempt is not None:
             self._company.acceptor.forget(self._attempt[1].claim)
             self._attempt = None
 
     def refresh(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        self._company.refresh().addCallback(lambda _: self.meeting.refreshed())
+        self._company.presence.refresh().addCallback(lambda _: self.meeting.refreshed())
 
     def ask(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        self._company.ask_for(self.instance, self._before)
+        self._company.presence.ask_for(self.instance, self._before)
 
     def is_connected(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -236,7 +255,7 @@ class Encounter:
                 remote=str(success.remote),
                 seconds=round(seconds, 6),
                 attempts=attempts,
-                authenticated="tofu",
+                authenticated=self._company.trust.authenticated(self.theirs),
                 instance=self.instance,
             )
         )
@@ -321,8 +340,3 @@ class Encounter:
     def undelivered(self, count: int) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
         _log.warn("{count} messages to {name} may not have arrived.", count=count, name=self.name)
-
-
-def shown_name(name: str) -> str:
-    """A name from the broker, fit for a terminal."""
-    return harmless(name)[:256]

@@ -24,3 +24,11 @@ class BrokerRefused(LocalError):
 class BrokerDistrusted(LocalError):
     """The broker {broker} has no certificate that this machine trusts for that name ({why}): check the name
     given with --broker, or ask who runs it."""
+
+
+class BadAuthorities(LocalError):
+    """The certificates in {path} cannot be used ({why}): check --broker-ca."""
+
+
+class NobodyKnown(LocalError):
+    """Nobody's key is kept under the name {name}: meet once, then 'p2phole id keep {name}', or leave --to out."""

@@ -5,49 +5,48 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from p2phole import events
-from p2phole.addresses import Endpoint, InterfaceAddress, is_loopback, is_private
-from p2phole.behaviour import UNKNOWN, Behaviour
+from p2phole.addresses import InterfaceAddress, is_loopback, is_private
+from p2phole.behaviour import Behaviour
 from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.broker_link import BrokerLink
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.console import Console
-from p2phole.peer.encounter import Encounter, shown_name
-from p2phole.peer.observer import Observer
+from p2phole.peer.encounter import Encounter
+from p2phole.peer.presence import Presence
 from p2phole.peer.settings import PeerSettings
+from p2phole.peer.trust import People, make_trust
 from p2phole.punch.birthday import Gate
-from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.interfaces import interface_addresses
-from p2phole.punch.portmap.grant import doubt, told
-from p2phole.punch.portmap.mapper import PortMapper
 from p2phole.punch.shared_port import SharedPort
+from p2phole.punch.verdict import REASONS
 from p2phole.secure.identity import Credentials, load_or_make
+from p2phole.secure.known import Known
+from p2phole.secure.possession import raw, sign
 from p2phole.secure.roles import Identity
 from p2phole.secure.tls import rehearse
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.text import harmless
 from p2phole.wire.messages import (
     LINKED_PREFIX,
-    MAX_CANDIDATES,
     MAX_LINKED,
     Absent,
-    DialBack,
     DialledBack,
     Introduction,
+    Letter,
+    Possession,
     Register,
-    Request,
     Requested,
-    Update,
     Welcome,
 )
 
@@ -57,6 +56,10 @@ FORGET_SECONDS = 600.0
 """How long the session with a member that is gone is kept."""
 GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
+MOST_NAME = 256
+"""Characters of another peer's name that are shown."""
+MOST_CHANGED = 16
+"""Keys in place of the one that was kept that the user is told of."""
 
 _log = Logger()
 
@@ -76,56 +79,65 @@ class PeerService(Service):
         credentials: Credentials | None = None,
         instance: str | None = None,
         random: Callable[[], float] = random.random,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+        people: People | None = None,
     ) -> None:
         self.clock = reactor
         self.events = sink if sink is not None else events.NullSink()
         self.random = random
+        self.gate = Gate(reactor)
         self._reactor = reactor
         self._settings = settings
         self._fail = fail
         self._interfaces = interfaces
-        self._own_addresses: tuple[InterfaceAddress, ...] = ()
+        self._entropy = entropy
         self._console = console(MOST_PAYLOAD, self._typed)
-        self._given = (sink, credentials, instance)
+        self._given = (sink, credentials, instance, people)
         self._encounters: dict[Identity, Encounter] = {}
+        self._changed: set[str] = set()
+        """Keys in place of the one that was kept; each is told of once."""
         self._link: BrokerProtocol | None = None
-        self._observer: Observer | None = None
         self._since = 0.0
         self._lost: tuple[str, float] | None = None
         self._warned = False
-        self._discovered: Deferred[None] = Deferred()
-        self.gate = Gate(reactor)
-        self._mapper: PortMapper | None = None
-        self._claimed: Endpoint | None = None
-        """What the router says that it has mapped for this peer."""
+        self._alone: Deferred[None] | None = None
+        """While stopping: fires when no link is left."""
         self._watch = LoopingCall(self._look_around)
         self._watch.clock = reactor
 
     # -- start and stop
 
     def privilegedStartService(self) -> None:
-        """Key, events file and port.  Raises :class:`LocalError`."""
+        """Secret, key, events file and port.  Raises :class:`LocalError`."""
         raise_descriptor_limit()
-        sink, credentials, instance = self._given
-        if sink is None and self._settings.events is not None:
-            self.events = events.open_sink(self._settings.events, time.time)
-        self.credentials = credentials or load_or_make(self._settings.key_file)
-        self.mine = Identity(self.credentials.fingerprint, instance or secrets.token_hex(16))
+        settings = self._settings
+        sink, credentials, instance, people = self._given
+        if sink is None and settings.events is not None:
+            self.events = events.open_sink(settings.events, time.time)
+        self.credentials = credentials or load_or_make(settings.key_file)
+        self.mine = Identity(self.credentials.fingerprint, instance or self._entropy(16).hex())
+        people = people if people is not None else Known.load(settings.key_file.parent / "known.json", time.time)
+        self.trust = make_trust(settings, self.clock, self.credentials, people, self._entropy)
         self.acceptor = Acceptor(self.clock)
-        self.port = SharedPort(self._reactor, self._settings.port, self.acceptor)
+        self.port = SharedPort(self._reactor, settings.port, self.acceptor)
         self._broker = BrokerLink(
-            self._reactor, self._settings.broker, self.port.binding, self, self.random, self._fail
+            self._reactor, settings.broker, self.port.binding, self, self.random, self._fail
         )
 
     def startService(self) -> None:
         """Go to the broker."""
         Service.startService(self)
-        self._own_addresses = self._interfaces()
+        self.presence = Presence(
+            self._reactor,
+            self.port,
+            self._interfaces,
+            self._tell_nat,
+            map_port=self._settings.map_port,
+            closed=self.trust.closed,
+            hosts=self._settings.host_candidates,
+        )
         self._console.start(self._reactor)
         self._broker.start()
-        if self._settings.map_port:
-            self._mapper = PortMapper(self._reactor, self.port.port, self._map_changed)
-            self._mapper.start()
         rehearse(self.credentials)
         self._watch.start(WATCH_SECONDS, now=False)
 
@@ -138,15 +150,14 @@ class PeerService(Service):
         if self._watch.running:
             self._watch.stop()
         self._console.stop()
-        unmapped = self._mapper.stop() if self._mapper is not None else succeed(None)
+        unmapped = self.presence.stop()
         encounters = tuple(self._encounters.values())
         for encounter in encounters:
             encounter.stop()
-        if any(encounter.link for encounter in encounters):
+        if self._linked():
             # Whoever reads our goodbye closes with RST, so that nothing of ours is left in TIME_WAIT.
-            deadline = self.clock.seconds() + GOODBYE_SECONDS
-            while any(encounter.link for encounter in encounters) and self.clock.seconds() < deadline:
-                await deferLater(self.clock, 0.02)
+            self._alone = Deferred()
+            await self._alone.addTimeout(GOODBYE_SECONDS, self.clock, lambda result, seconds: None)
             for encounter in encounters:
                 encounter.drop()
         self.acceptor.close()
@@ -160,87 +171,91 @@ class PeerService(Service):
 
     def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        own = [interface.ip for interface in self._own_addresses]
-        self._observer = Observer(self.clock, self.port, self.port.fresh, own, link.local, link.remote, welcome)
-        linked = [encounter.instance[:LINKED_PREFIX] for encounter in self._encounters.values() if encounter.link]
+        presence, mine = self.presence, self.mine
+        presence.seen(link, welcome)
+        linked = [encounter.instance[:LINKED_PREFIX] for encounter in self._linked()]
+        nonce, dialled, room = self._entropy(16).hex(), str(self._settings.broker), self.trust.room
+        key = self.credentials.key
+        signature = sign(key, dialled, (welcome.nonce, nonce), room, mine.instance)
         return Register(
             name=self._settings.name,
-            room=self._settings.room,
-            fingerprint=self.mine.fingerprint,
-            instance=self.mine.instance,
-            candidates=self._candidates(),
+            room=room[1],
+            fingerprint=mine.fingerprint,
+            instance=mine.instance,
+            candidates=presence.candidates(),
+            possession=Possession(raw(key.public_key()).hex(), nonce, dialled, signature),
+            space=room[0],
             linked=tuple(linked[:MAX_LINKED]),
-            nat=self._observer.behaviour,
-            prepare=self._observer.may_be_hard,
+            nat=presence.behaviour,
+            prepare=presence.prepares,
         )
 
     def registered(self, link: BrokerProtocol) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        assert self._observer is not None
-        observer, now = self._observer, self.clock.seconds()
+        now, room, name = self.clock.seconds(), self._settings.room, self._settings.name
         self._link, self._since = link, now
         if self._lost is not None:
             reason, at = self._lost
             self._lost = None
             _log.info("The broker is back.")
             self.events.emit(events.BrokerBack(reason, round(now - at, 3)))
-        where, seen = str(link.local), str(observer.observed)
+        where, seen = str(link.local), str(self.presence.registered(link))
         _log.info(
             "In room {room} as {name}: {local} is seen as {observed}.",
-            room=self._settings.room,
-            name=self._settings.name,
+            room=room,
+            name=name,
             local=where,
             observed=seen,
         )
-        self.events.emit(
-            events.Registered(self._settings.room, self._settings.name, self.mine.fingerprint, where, seen)
-        )
-        if not self._warned and not is_loopback(link.remote.ip) and not is_private(link.remote.ip):
+        self.events.emit(events.Registered(room, name, self.mine.fingerprint, where, seen))
+        is_near = is_loopback(link.remote.ip) or is_private(link.remote.ip)
+        if not (self._warned or is_near or self.trust.closed):
             self._warned = True
-            _log.warn("The room {room} is open: anyone there can read along.", room=self._settings.room)
-        # Introductions may have come with the registration: they go before.
-        self.clock.callLater(0, self._learn, observer)
+            _log.warn("The room {room} is open: anyone there can read along.", room=room)
         for encounter in self._encounters.values():
             if encounter.link is None:
                 encounter.meeting.want()
 
-    def _learn(self, observer: Observer) -> None:
-        link = self._link
-        if link is None:
-            return
-        learned, self._discovered = self._discovered, Deferred()
-        current = self._discovered
-
-        def ask() -> None:
-            link.send(DialBack())
-
-        def found(_: object) -> None:
-            if link is not self._link:
-                return  # the broker was lost meanwhile, and what was found may be another network's
-            nat = observer.behaviour
-            self.events.emit(events.Nat(nat.mapping, nat.filtering, nat.allocation, nat.unsolicited))
-            self._tell_broker()
-            current.callback(None)
-
-        ensureDeferred(observer.discover(ask)).addBoth(found)
-        if not learned.called:
-            learned.callback(None)
+    def _tell_nat(self, nat: Behaviour) -> None:
+        self.events.emit(events.Nat(nat.mapping, nat.filtering, nat.allocation, nat.unsolicited))
 
     def dialled_back(self, message: DialledBack) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        if self._observer is not None:
-            self._observer.dialled_back(message)
+        self.presence.dialled_back(message)
 
     def introduced(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         theirs = Identity(message.fingerprint, message.instance)
-        if theirs == self.mine:
+        if theirs == self.mine or not self._meets(message):
             return
         encounter = self._encounters.get(theirs)
         if encounter is None:
-            encounter = Encounter(self, theirs, shown_name(message.name), secrets.token_hex(8))
+            name = self.trust.people.shown(harmless(message.name)[:MOST_NAME], message.fingerprint)
+            encounter = Encounter(self, theirs, name, self._entropy(8).hex())
             self._encounters[theirs] = encounter
         encounter.introduced(message)
+
+    def _meets(self, message: Introduction) -> bool:
+        fingerprint = message.fingerprint
+        if self.trust.meets(fingerprint):
+            return True
+        new = fingerprint not in self._changed and len(self._changed) < MOST_CHANGED
+        if new and self.trust.claims_to_be_wanted(message.name):
+            self._changed.add(fingerprint)
+            name, detail = self.trust.people.shown(message.name, fingerprint), REASONS["changed"]
+            _log.warn("THE KEY OF {name} HAS CHANGED.  {detail}", name=message.name, detail=detail)
+            self.events.emit(events.Failed(name, "changed", detail, message.instance))
+        return False
+
+    def letter(self, message: Letter) -> None:
+        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        for encounter in self._of(message.instance):
+            encounter.letter(message)
+
+    def send_letter(self, message: Letter) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        if self._link is not None:
+            self._link.send(message)
 
     def requested(self, message: Requested) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -249,7 +264,7 @@ class PeerService(Service):
             encounter.meeting.requested()
         if not known:
             # A member that this peer has not met, and is to prepare for; or forgotten here, but not there.
-            self.refresh().addCallback(lambda _: self.ask_for(message.instance))
+            self.presence.refresh().addCallback(lambda _: self.presence.ask_for(message.instance))
 
     def absent(self, message: Absent) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -267,69 +282,15 @@ class PeerService(Service):
         self.events.emit(events.BrokerLost(reason, round(now - self._since, 3)))
         for encounter in self._encounters.values():
             encounter.meeting.broker_lost()
-        if self._mapper is not None:
-            self._mapper.refresh()
+        self.presence.unregistered()
 
     def _of(self, instance: str) -> Iterable[Encounter]:
         return [encounter for encounter in self._encounters.values() if encounter.instance == instance]
 
     # -- the encounters: see Company in encounter
 
-    def surroundings(self) -> Surroundings:
-        """See :class:`~p2phole.peer.encounter.Company`."""
-        assert self._observer is not None
-        return Surroundings(self._own_addresses, self.port.port, self._observer.broker.ip, self._observer.observed)
-
-    def _map_changed(self, claimed: Endpoint | None) -> None:
-        self._claimed = claimed
-        if self._observer is None:
-            return  # it will be told with the registration
-        why = doubt(claimed, self._observer.observed) if claimed is not None else None
-        if why is not None:
-            _log.warn("The mapped port is of no use: {why}.", why=why)
-        elif claimed is not None:
-            _log.info("The router has mapped {where}.", where=str(claimed))
-        self._tell_broker()
-
-    def _tell_broker(self) -> None:
-        """Bring up to date what the broker tells others of this peer."""
-        observer = self._observer
-        if self._link is not None and observer is not None:
-            self._link.send(Update(self._candidates(), observer.behaviour, observer.may_be_hard))
-
-    def behaviour(self) -> Behaviour:
-        """See :class:`~p2phole.peer.encounter.Company`."""
-        return self._observer.behaviour if self._observer is not None else UNKNOWN
-
-    def discovered(self) -> Deferred[None]:
-        """See :class:`~p2phole.peer.encounter.Company`."""
-        waiting: Deferred[None] = Deferred()
-        self._discovered.addCallback(lambda _: waiting.callback(None))
-        return waiting
-
-    def _candidates(self, before: Sequence[Endpoint] = ()) -> tuple[Any, ...]:
-        observer = self._observer
-        assert observer is not None
-        found = (*gather(self.surroundings(), observer.seen), *observer.predictions(before))
-        # How it is seen from outside must not be crowded out by a machine with many interfaces.
-        mapped = told(self._claimed, observer.observed)
-        outside = [*mapped, *(one for one in found if one.kind != "host" and one.endpoint != self._claimed)]
-        return (*[one for one in found if one.kind == "host"][: MAX_CANDIDATES - len(outside)], *outside)
-
-    def refresh(self) -> Deferred[None]:
-        """See :class:`~p2phole.peer.encounter.Company`."""
-        return self._observer.refresh() if self._observer is not None else succeed(None)
-
-    def about_to_dial(self) -> Endpoint:
-        """See :class:`~p2phole.peer.encounter.Company`."""
-        assert self._observer is not None
-        return self._observer.about_to_dial()
-
-    def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
-        """See :class:`~p2phole.peer.encounter.Company`."""
-        if self._link is not None:
-            nat, prepare = self.behaviour(), self._observer is not None and self._observer.may_be_hard
-            self._link.send(Request(instance, self._candidates(before), nat, prepare))
+    def _linked(self) -> list[Encounter]:
+        return [encounter for encounter in self._encounters.values() if encounter.link is not None]
 
     def connected(self, encounter: Encounter) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
@@ -346,6 +307,8 @@ class PeerService(Service):
             self._encounters.pop(encounter.theirs, None)
         elif self.running and self._link is not None:
             encounter.meeting.want()
+        if self._alone is not None and not self._alone.called and not self._linked():
+            self._alone.callback(None)
 
     def received(self, encounter: Encounter, text: str, done: Callable[[], None]) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
@@ -361,14 +324,13 @@ class PeerService(Service):
     # -- lines
 
     def _typed(self, line: str) -> None:
-        for encounter in self._encounters.values():
-            if encounter.link is not None:
-                encounter.send(line)
+        for encounter in self._linked():
+            encounter.send(line)
         self._pace()
 
     def _pace(self) -> None:
         # Lines wait while nobody is there to get them, and while somebody can't keep up.
-        linked = [encounter for encounter in self._encounters.values() if encounter.link is not None]
+        linked = self._linked()
         self._console.hold(not linked or any(encounter.session.full for encounter in linked))
 
     def _label(self, encounter: Encounter) -> str:
@@ -385,14 +347,10 @@ class PeerService(Service):
             if encounter.link is None and lost_at is not None and now - lost_at > FORGET_SECONDS:
                 encounter.meeting.stop()
                 del self._encounters[theirs]
-        found = self._interfaces()
-        if found != self._own_addresses:
-            self._own_addresses = found
+        if self.presence.look_around():
             _log.info("This machine's addresses have changed.")
             # The broker is to see us anew; the direct connections are left alone.
             self._broker.drop()
-            if self._mapper is not None:
-                self._mapper.refresh()
 
 
 def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:

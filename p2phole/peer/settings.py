@@ -8,11 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where the broker is: ``host`` a name or an address literal; ``tls``: with certificate checks."""
+    """Where the broker is: ``host`` a name or an address literal; ``tls``: with certificate checks, against
+    the certificates in the file ``ca`` if there is one, else against the system's."""
 
     host: str
     port: int
     tls: bool = False
+    ca: Path | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -26,6 +28,9 @@ class PeerSettings:
     ``port``: the local port that all connections share; 0: the system picks.
     ``map_port``: whether the router is asked to map that port.
     ``events``: path of the events file, ``-`` for standard output; None: no events.
+    ``secret_file``: holds the room's secret; None: the room is open.
+    ``to``: the name of the known one that is the only one to meet; None: everybody in the room.
+    ``host_candidates``: whether this machine's own addresses are told to anybody.
     """
 
     broker: BrokerAddress
@@ -36,3 +41,6 @@ class PeerSettings:
     events: str | None = None
     port: int = 0
     map_port: bool = False
+    secret_file: Path | None = None
+    to: str | None = None
+    host_candidates: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,9 +36,13 @@ class Options(ConfigurableOptions):
         ["events", None, None, "append events to this file; - is standard output"],
         ["port", None, None, "local port of all connections (default: any)"],
         ["key-file", None, None, "this peer's key (default: in your data folder)"],
+        ["secret-file", None, None, "the room's secret: meet only who has it"],
+        ["to", None, None, "meet only this one, known by p2phole id"],
+        ["broker-ca", None, None, "certificates in PEM to check a tls: broker by"],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["map-port", None, "ask the router to map the port (PCP, NAT-PMP, UPnP)"],
+        ["no-host-candidates", None, "tell nobody this machine's own addresses"],
     ]
     settings: PeerSettings
 
@@ -49,16 +54,32 @@ class Options(ConfigurableOptions):
         broker = self.given("broker")
         if broker is None:
             raise UsageError("no broker: give --broker HOST:PORT, or set P2PHOLE_BROKER")
+        secret_file, room = self.given("secret-file"), self.given("room")
+        if secret_file is not None and room is None:
+            raise UsageError(f"{secret_file.where}: a secret is a room's: give --room too")
+        address, ca = coerced(broker, broker_address), self.given("broker-ca")
+        if ca is not None:
+            if not address.tls:
+                raise UsageError(f"{ca.where}: {broker.text} is not reached over TLS: give tls:{address}")
+            address = replace(address, ca=coerced(ca, path))
         self.settings = PeerSettings(
-            broker=coerced(broker, broker_address),
+            broker=address,
             name=self.value("name", lambda text: check_name(text, "name"), None) or user_name(),
             room=self.value("room", lambda text: check_name(text, "room"), "lobby"),
             messages=tuple(coerced(text, message) for text in self.every("message")),
             events=self.value("events", lambda text: text if text == "-" else file_path(text), None),
             port=self.value("port", port_or_zero, 0),
             map_port=self.flag("map-port"),
-            key_file=self.value("key-file", lambda text: Path(file_path(text)), None) or default_key_file(),
+            key_file=self.value("key-file", path, None) or default_key_file(),
+            secret_file=self.value("secret-file", path, None),
+            to=self.value("to", lambda text: check_name(text, "name"), None),
+            host_candidates=not self.flag("no-host-candidates"),
         )
+
+
+def path(text: str) -> Path:
+    """A path, absolute."""
+    return Path(file_path(text))
 
 
 def message(text: str) -> str:

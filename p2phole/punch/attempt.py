@@ -48,6 +48,9 @@ class Attempt(Interface):
     def win(self, link: SecureLink, rest: bytes) -> None:
         """Both sides have agreed on a connection."""
 
+    def join(self, candidates: tuple[Candidate, ...]) -> None:
+        """The other side has proved itself, and told of further candidates."""
+
     def expire(self) -> None:
         """The deadline has passed."""
 
@@ -71,11 +74,14 @@ class Start:
     failed: Callable[[Report], None]
     seconds: float = DEADLINE
     """How long after the agreed instant to go on."""
+    held: bool = False
+    """Whether no connection wins before :meth:`Attempt.join`."""
     dials: list[Dial] = field(default_factory=list)
     many: Many | None = None
     timer: IDelayedCall | None = None
     race: Race | None = None
     pinned: PinnedTLS | None = None
+    until: float = 0.0
     over: bool = False
 
     @property
@@ -90,10 +96,27 @@ class Start:
             self.pinned = PinnedTLS(self.credentials, self.pairing.theirs.fingerprint)
         return self.pinned
 
-    def dial_all(self, until: float) -> None:
+    def dial_all(self) -> None:
         """Send the first SYN to every candidate, all in one turn."""
-        guesses_end = self.clock.seconds() + GUESS_SECONDS
-        for candidate in self.candidates:
+        self.until = self.clock.seconds() + self.seconds
+        self._dial(self.candidates)
+        # The SYNs leave in the next turn; behind them there is a round trip's time for this.
+        self.clock.callLater(0, self.tls)
+
+    def add(self, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        """Take candidates that are new; which of them were."""
+        known = {candidate.endpoint for candidate in self.candidates}
+        new = tuple(candidate for candidate in candidates if candidate.endpoint not in known)
+        self.candidates += new
+        return new
+
+    def dial_more(self, candidates: tuple[Candidate, ...]) -> None:
+        """Dial candidates that have come late."""
+        self._dial(self.add(candidates))
+
+    def _dial(self, candidates: tuple[Candidate, ...]) -> None:
+        until, guesses_end = self.until, self.clock.seconds() + GUESS_SECONDS
+        for candidate in candidates:
             # A host candidate of a private network has no router before it.
             guarded = candidate.kind != "host" or not is_private(candidate.endpoint.ip)
             dial = Dial(
@@ -107,8 +130,6 @@ class Start:
             )
             self.dials.append(dial)
             dial.dial()
-        # The SYNs leave in the next turn; behind them there is a round trip's time for this.
-        self.clock.callLater(0, self.tls)
 
     def channel(self) -> Channel:
         """The protocol of one more dialled connection."""
@@ -140,11 +161,16 @@ class Start:
         if self.race is not None:
             self.race.close()
 
+    def release(self) -> None:
+        """Let a connection win."""
+        if self.race is not None:
+            self.race.release()
+
     def report(self) -> Report:
         """What has been seen so far."""
         assert self.race is not None
         outcomes = {str(dial.candidate.endpoint): dial.outcome for dial in self.dials}
-        return Report(outcomes, dict(self.race.drops))
+        return Report(outcomes, dict(self.race.drops), self.race.is_waiting)
 
 
 def _build() -> Callable[[Start], Attempt]:
@@ -156,7 +182,17 @@ def _build() -> Callable[[Start], Attempt]:
     @waiting.upon(Attempt.begin).to(dialling)
     def begin(attempt: Attempt, start: Start) -> None:
         start.timer = start.clock.callLater(start.seconds, attempt.expire)
-        start.dial_all(start.clock.seconds() + start.seconds)
+        start.dial_all()
+
+    @waiting.upon(Attempt.join).loop()
+    def join_early(attempt: Attempt, start: Start, candidates: tuple[Candidate, ...]) -> None:
+        start.add(candidates)
+        start.release()
+
+    @dialling.upon(Attempt.join).loop()
+    def join(attempt: Attempt, start: Start, candidates: tuple[Candidate, ...]) -> None:
+        start.dial_more(candidates)
+        start.release()
 
     @waiting.upon(Attempt.win).to(over)
     @dialling.upon(Attempt.win).to(over)
@@ -177,6 +213,7 @@ def _build() -> Callable[[Start], Attempt]:
         start.clear()
 
     over.upon(Attempt.cancel).loop().returns(None)
+    over.upon(Attempt.join).loop().returns(None)
     return builder.build()
 
 
@@ -186,6 +223,6 @@ _machine = _build()
 def attempt(start: Start) -> Attempt:
     """Arm one attempt: ``start.claim`` is valid from now on, the dials follow after ``start.delay``."""
     machine = _machine(start)
-    start.race = Race(start.pairing, machine.win)
+    start.race = Race(start.pairing, machine.win, start.held)
     start.timer = start.clock.callLater(start.delay, machine.begin)
     return machine

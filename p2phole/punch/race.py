@@ -20,11 +20,16 @@ class Race:
     """The contenders of one attempt (a :class:`~p2phole.secure.channel.Contest`).
 
     ``on_won`` is called once, with the link that both sides have agreed on and with what came
-    behind the agreement.  ``drops`` counts why other contenders fell out.
+    behind the agreement.  ``drops`` counts why other contenders fell out.  While ``held``, this side
+    neither nominates nor confirms.
     """
 
-    def __init__(self, pairing: Pairing, on_won: Callable[[SecureLink, bytes], None]) -> None:
+    def __init__(
+        self, pairing: Pairing, on_won: Callable[[SecureLink, bytes], None], held: bool = False
+    ) -> None:
         self.drops: dict[str, int] = {}
+        self._held = held
+        self._early: list[tuple[SecureLink, bytes]] = []
         self._leads = pairing.leads
         self._on_won = on_won
         self._contenders: set[Channel] = set()
@@ -44,7 +49,7 @@ class Race:
         self._nominate()
 
     def _nominate(self) -> None:
-        if self._leads and self._nominee is None and self._secured and not self._over:
+        if self._leads and self._nominee is None and self._secured and not (self._over or self._held):
             self._nominee = self._secured[0]
             self._nominee.write(NOMINATE)
 
@@ -54,11 +59,27 @@ class Race:
             link.channel.drop()
         elif self._leads and link is self._nominee and data.startswith(CONFIRM):
             self._win(link, data[1:])
-        elif not self._leads and data.startswith(NOMINATE):
+        elif self._held and not self._leads and data == NOMINATE:
+            self._early.append((link, data))
+        elif not self._leads and data.startswith(NOMINATE) and not self._held:
             link.write(CONFIRM)
             self._win(link, data[1:])
         else:
             link.channel.drop("stranger")
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is a link that could win, and is held."""
+        return self._held and bool(self._secured)
+
+    def release(self) -> None:
+        """The other side has proved what was to be proved first."""
+        self._held = False
+        self._nominate()
+        early, self._early = self._early, []
+        for link, data in early:
+            if not self._over:
+                self.spoke(link, data)
 
     def dropped(self, channel: Channel, reason: str) -> None:
         """See :class:`~p2phole.secure.channel.Contest`."""

@@ -8,6 +8,14 @@ from p2phole.behaviour import Behaviour
 from p2phole.punch.prediction import is_random
 
 REASONS = {
+    "secret": "The other side has another secret: compare the two secret files, and the name of the room; or "
+    "somebody who does not know the secret, perhaps the broker, tried to get in.",
+    "locked": "The secret was tried wrongly too often, so that strangers may try it once an hour now: wait, "
+    "restart this side, or keep the other side's key with p2phole id keep.",
+    "unconfirmed": "There is a connection, but the proof of the secret did not come through the broker: try "
+    "again, or use another broker.",
+    "changed": "Whoever calls itself so has another key than the one that was kept under this name: somebody may "
+    "be in between, or the other side has made a new key; ask it by another way, then forget the old key.",
     "unproven": "What answered could not prove to be the peer that the broker named: somebody is in between, "
     "or the peer's key has changed while we were being introduced; let both sides restart.",
     "nothing-to-dial": "None of the addresses that the other side has may be dialled from here, and nothing "
@@ -37,6 +45,8 @@ class Report:
 
     outcomes: dict[str, str] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
+    held: bool = False
+    """Whether there was a connection that waited for a proof."""
 
 
 def technique(mine: Behaviour, theirs: Behaviour) -> str:
@@ -61,6 +71,8 @@ def reason(report: Report, mine: Behaviour, theirs: Behaviour, one_address: bool
     """
     if report.drops.get("unproven"):
         return "unproven"
+    if report.held:
+        return "unconfirmed"
     outcomes = set(report.outcomes.values())
     if one_address and outcomes and "connected" not in outcomes:
         return "no-hairpin"
