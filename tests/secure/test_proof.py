@@ -66,8 +66,9 @@ def exchange(
     two: tuple[Proof, User],
     to_two: Change = lambda it: [it],
     to_one: Change = lambda it: [it],
-) -> None:
-    """Bring letters to and fro, as long as there are any; a broker may change them."""
+) -> list[str]:
+    """Bring letters to and fro, as long as there are any; a broker may change them.  What left ``one``."""
+    seen = []
     for _ in range(4):
         for (_from, sender), (receiver, _to), change in ((one, two, to_two), (two, one, to_one)):
             waiting, sender.out = sender.out, []
