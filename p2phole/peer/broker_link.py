@@ -15,7 +15,6 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
-    IOpenSSLTrustRoot,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
@@ -45,7 +44,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 7.0
 _log = Logger()
 
 
-def authorities(path: Path) -> IOpenSSLTrustRoot:
+def authorities(path: Path) -> Any:
     """The certificates in that file.  Raises :class:`BadAuthorities`."""
     try:
         found = load_pem_x509_certificates(path.read_bytes())

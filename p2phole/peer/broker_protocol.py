@@ -67,7 +67,7 @@ class Room(Interface):
     def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
         """The broker has greeted: what shall be registered?"""
 
-    def registered(self, link: BrokerProtocol) -> None:
+    def registered(self, link: BrokerProtocol, message: Registered) -> None:
         """This peer is in the room."""
 
     def introduced(self, message: Introduction) -> None:
@@ -140,7 +140,7 @@ def _build() -> Callable[[Core], Machine]:
     @registering.upon(Machine.registered).to(registered)
     def in_room(machine: Machine, core: Core, message: Registered) -> None:
         core.link.expect_nothing()
-        core.room.registered(core.link)
+        core.room.registered(core.link, message)
 
     @registered.upon(Machine.introduction).loop()
     def introduction(machine: Machine, core: Core, message: Introduction) -> None:

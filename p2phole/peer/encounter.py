@@ -67,11 +67,12 @@ class Company(Interface):
 
 
 class Encounter:
-    """Everything about one other member; ``name`` is what it calls itself, made harmless."""
+    """Everything about one other member; ``claimed`` is what it calls itself, made harmless."""
 
-    def __init__(self, company: Company, theirs: Identity, name: str, session_ident: str) -> None:
+    def __init__(self, company: Company, theirs: Identity, claimed: str, session_ident: str) -> None:
         self.theirs = theirs
-        self.name = name
+        self.claimed = claimed
+        self.name = company.trust.people.shown(claimed, theirs.fingerprint)
         self.link: SecureLink | None = None
         self.lost_at: float | None = None
         self.ever_connected = False
@@ -245,6 +246,7 @@ class Encounter:
             candidate=success.candidate,
             seconds=round(seconds, 3),
         )
+        self._company.trust.connected(self.theirs, self.claimed)
         self._company.events.emit(
             events.Connected(
                 peer=self.name,

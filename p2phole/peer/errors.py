@@ -30,5 +30,14 @@ class BadAuthorities(LocalError):
     """The certificates in {path} cannot be used ({why}): check --broker-ca."""
 
 
+class CodeBurned(LocalError):
+    """Somebody has tried this code with wrong words, so it is of no more use: invite again, and tell the new code
+    to nobody else."""
+
+
+class CodeWrong(LocalError):
+    """The words of the code are not those of the invitation, or somebody is in between: ask for a new code."""
+
+
 class NobodyKnown(LocalError):
     """Nobody's key is kept under the name {name}: meet once, then 'p2phole id keep {name}', or leave --to out."""

@@ -23,6 +23,7 @@ from p2phole.peer.broker_link import BrokerLink
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.console import Console
 from p2phole.peer.encounter import Encounter
+from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong
 from p2phole.peer.presence import Presence
 from p2phole.peer.settings import PeerSettings
 from p2phole.peer.trust import People, make_trust
@@ -30,8 +31,9 @@ from p2phole.punch.birthday import Gate
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import REASONS
+from p2phole.secure.codes import Code
 from p2phole.secure.identity import Credentials, load_or_make
-from p2phole.secure.known import Known
+from p2phole.secure.known import FILE_NAME, Known
 from p2phole.secure.possession import raw, sign
 from p2phole.secure.roles import Identity
 from p2phole.secure.tls import rehearse
@@ -46,6 +48,7 @@ from p2phole.wire.messages import (
     Letter,
     Possession,
     Register,
+    Registered,
     Requested,
     Welcome,
 )
@@ -81,6 +84,7 @@ class PeerService(Service):
         random: Callable[[], float] = random.random,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         people: People | None = None,
+        invited: Callable[[Code], None] = lambda code: None,
     ) -> None:
         self.clock = reactor
         self.events = sink if sink is not None else events.NullSink()
@@ -91,6 +95,7 @@ class PeerService(Service):
         self._fail = fail
         self._interfaces = interfaces
         self._entropy = entropy
+        self._invited = invited
         self._console = console(MOST_PAYLOAD, self._typed)
         self._given = (sink, credentials, instance, people)
         self._encounters: dict[Identity, Encounter] = {}
@@ -116,8 +121,9 @@ class PeerService(Service):
             self.events = events.open_sink(settings.events, time.time)
         self.credentials = credentials or load_or_make(settings.key_file)
         self.mine = Identity(self.credentials.fingerprint, instance or self._entropy(16).hex())
-        people = people if people is not None else Known.load(settings.key_file.parent / "known.json", time.time)
+        people = people if people is not None else Known.load(settings.key_file.with_name(FILE_NAME), time.time)
         self.trust = make_trust(settings, self.clock, self.credentials, people, self._entropy)
+        self.trust.burned = self._burned
         self.acceptor = Acceptor(self.clock)
         self.port = SharedPort(self._reactor, settings.port, self.acceptor)
         self._broker = BrokerLink(
@@ -190,8 +196,10 @@ class PeerService(Service):
             prepare=presence.prepares,
         )
 
-    def registered(self, link: BrokerProtocol) -> None:
+    def registered(self, link: BrokerProtocol, message: Registered) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        if self.trust.room == ("code", ""):
+            self._invite(message.room)
         now, room, name = self.clock.seconds(), self._settings.room, self._settings.name
         self._link, self._since = link, now
         if self._lost is not None:
@@ -216,6 +224,17 @@ class PeerService(Service):
             if encounter.link is None:
                 encounter.meeting.want()
 
+    def _invite(self, number: str) -> None:
+        try:
+            code = self.trust.invite(int(number))
+        except ValueError:
+            self._fail(BrokerRefused(broker=self._settings.broker, detail="it gave no number for a code"))
+        else:
+            self._invited(code)
+
+    def _burned(self) -> None:
+        self._fail(CodeBurned() if self._settings.invite else CodeWrong())
+
     def _tell_nat(self, nat: Behaviour) -> None:
         self.events.emit(events.Nat(nat.mapping, nat.filtering, nat.allocation, nat.unsolicited))
 
@@ -230,8 +249,8 @@ class PeerService(Service):
             return
         encounter = self._encounters.get(theirs)
         if encounter is None:
-            name = self.trust.people.shown(harmless(message.name)[:MOST_NAME], message.fingerprint)
-            encounter = Encounter(self, theirs, name, self._entropy(8).hex())
+            claimed = harmless(message.name)[:MOST_NAME]
+            encounter = Encounter(self, theirs, claimed, self._entropy(8).hex())
             self._encounters[theirs] = encounter
         encounter.introduced(message)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from p2phole.secure.codes import Code
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
@@ -30,6 +32,7 @@ class PeerSettings:
     ``events``: path of the events file, ``-`` for standard output; None: no events.
     ``secret_file``: holds the room's secret; None: the room is open.
     ``to``: the name of the known one that is the only one to meet; None: everybody in the room.
+    ``code``: meet who has invited by it.  ``invite``: meet whom this peer invites by a code.
     ``host_candidates``: whether this machine's own addresses are told to anybody.
     """
 
@@ -43,4 +46,6 @@ class PeerSettings:
     map_port: bool = False
     secret_file: Path | None = None
     to: str | None = None
+    code: Code | None = None
+    invite: bool = False
     host_candidates: bool = True

@@ -9,9 +9,11 @@ from typing import Protocol as Interface
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from p2phole.errors import LocalError
 from p2phole.peer.errors import NobodyKnown
 from p2phole.peer.settings import PeerSettings
 from p2phole.secure.agreement import Agreement, EphemeralAgreement, SecretAgreement
+from p2phole.secure.codes import Code, make
 from p2phole.secure.guesses import Guesses
 from p2phole.secure.identity import Credentials
 from p2phole.secure.proof import Proof, ProofUser, Side
@@ -42,15 +44,17 @@ class People(Interface):
         """A connection to who has this key was authenticated; ``how``: the word of the event."""
 
 
-def room_on_wire(room: str, has_secret: bool) -> tuple[str, str]:
-    """Name space and name of the room, as the broker sees it; nothing in it comes from the secret."""
-    if not has_secret:
-        return "open", room
-    return "secret", hashlib.sha256(b"p2phole secret room 1\0" + room.encode()).hexdigest()
+def hashed(room: str) -> str:
+    """The name of a room that has a secret, as the broker sees it; nothing in it comes from the secret."""
+    return hashlib.sha256(b"p2phole secret room 1\0" + room.encode()).hexdigest()
 
 
 class Trust:
-    """One peer's.  ``only``: the fingerprint and the name of the only one to meet."""
+    """One peer's.  ``room``: its name space, and its name there as the broker sees it.
+
+    ``only``: the fingerprint and the name of the only one to meet.  ``burned``: called when the one guess at
+    a code was a wrong one.
+    """
 
     def __init__(
         self,
@@ -60,26 +64,36 @@ class Trust:
         secret: bytes | None,
         people: People,
         entropy: Callable[[int], bytes],
-        *,
         only: tuple[str, str] | None = None,
-        guesses: Guesses | None = None,
     ) -> None:
         self.room = room
         self.people = people
+        self.burned: Callable[[], None] = lambda: None
         self._clock = clock
         self._credentials = credentials
         self._secret = secret
         self._entropy = entropy
         self._only = only
-        self._guesses = guesses if guesses is not None else Guesses()
+        self._guesses = Guesses(most=1, every=None) if self.by_code else Guesses()
         self._proven: set[str] = set()
         """Fingerprints that have proved the secret to this process."""
         self._busy_until = 0.0
 
     @property
+    def by_code(self) -> bool:
+        """Whether two people meet here by a code."""
+        return self.room[0] == "code"
+
+    def invite(self, number: int) -> Code:
+        """The broker has given this peer the number of a room; the code for whom to meet there."""
+        code = make(number, self._entropy)
+        self.room, self._secret = ("code", str(number)), code.secret
+        return code
+
+    @property
     def demands_proof(self) -> bool:
         """Whether nobody is connected to before the secret is proven."""
-        return self._secret is not None
+        return self.room[0] != "open"
 
     @property
     def closed(self) -> bool:
@@ -134,7 +148,9 @@ class Trust:
 
     def has_failed(self, theirs: Identity) -> None:
         """That one has another secret."""
-        if self._is_stranger(theirs) and self._guesses.spent:
+        if self.by_code:
+            self.burned()
+        elif self._is_stranger(theirs) and self._guesses.spent:
             _log.warn(
                 "The secret was tried wrongly too often: strangers get one more try an hour from now on.  If "
                 "that was nobody of yours, change the room's secret."
@@ -152,6 +168,14 @@ class Trust:
             return "secret"
         return "pinned" if self.people.is_known(theirs.fingerprint) else "tofu"
 
+    def connected(self, theirs: Identity, claimed: str) -> None:
+        """There is a connection to this one, who calls itself so: that is kept for the user."""
+        how = "code" if self.by_code else self.authenticated(theirs)
+        try:
+            self.people.met(theirs.fingerprint, claimed, how)
+        except LocalError as error:
+            _log.warn("{error}", error=error)
+
 
 def make_trust(
     settings: PeerSettings,
@@ -164,17 +188,20 @@ def make_trust(
 
     Raises :class:`NobodyKnown`, or what :func:`~p2phole.secure.secret_file.read_secret` raises.
     """
-    secret = None
-    if settings.secret_file is not None:
+    secret, room = None, ("open", settings.room)
+    if settings.code is not None:
+        secret, room = settings.code.secret, ("code", str(settings.code.number))
+    elif settings.invite:
+        room = ("code", "")
+    elif settings.secret_file is not None:
         found = read_secret(settings.secret_file)
         for warning in found.warnings:
             _log.warn("{warning}", warning=warning)
-        secret = found.value
+        secret, room = found.value, ("secret", hashed(settings.room))
     only = None
     if settings.to is not None:
         fingerprint = people.fingerprint_of(settings.to)
         if fingerprint is None:
             raise NobodyKnown(name=settings.to)
         only = (fingerprint, settings.to)
-    room = room_on_wire(settings.room, secret is not None)
-    return Trust(clock, credentials, room, secret, people, entropy, only=only)
+    return Trust(clock, credentials, room, secret, people, entropy, only)

@@ -26,7 +26,7 @@ def seal(candidates: tuple[Candidate, ...]) -> bytes:
 
 def unseal(content: bytes) -> tuple[Candidate, ...]:
     """The candidates in there; what is none, or of a kind that is not sealed, is left out."""
-    found = []
+    found: list[Candidate] = []
     for line in content.decode("ascii", "replace").splitlines():
         kind, _, endpoint = line.partition(" ")
         if kind in _KINDS and len(found) < MOST_SEALED:
@@ -121,7 +121,7 @@ class Vouching:
     def refuted(self, why: str) -> None:
         """See :class:`~p2phole.secure.proof.ProofUser`."""
         if self._trust.demands_proof:
-            if why == "secret":
+            if why in ("secret", "locked"):
                 self._trust.has_failed(self.pairing.theirs)
             if not self._stopped:
                 self._refuted(why)

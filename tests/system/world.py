@@ -19,6 +19,7 @@ from p2phole.errors import LocalError
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
 from p2phole.secure.identity import Credentials
+from tests.people import FakePeople
 from tests.support.network import Firewall, Host, Nat, Network
 
 BROKER = "198.51.100.1"
@@ -67,6 +68,7 @@ class Peer:
         self.world = world
         broker = settings.pop("broker", BrokerAddress(BROKER, 9000))
         self.credentials = settings.pop("credentials", _KEYS[number % len(_KEYS)])
+        self.people = settings.pop("people", None) or FakePeople()
         self.service = PeerService(
             host,
             PeerSettings(broker=broker, name=name, key_file=None, **settings),  # type: ignore[arg-type]
@@ -77,6 +79,7 @@ class Peer:
             credentials=self.credentials,
             instance=f"{number + 1:x}".rjust(4, "0").ljust(32, "0"),
             random=random.Random(number).random,
+            people=self.people,
         )
         self.console: Any = self.service._console
         self.service.privilegedStartService()
