@@ -69,6 +69,7 @@ class Peer:
         broker = settings.pop("broker", BrokerAddress(BROKER, 9000))
         self.credentials = settings.pop("credentials", _KEYS[number % len(_KEYS)])
         self.people = settings.pop("people", None) or FakePeople()
+        invited = settings.pop("invited", lambda code: None)
         self.service = PeerService(
             host,
             PeerSettings(broker=broker, name=name, key_file=None, **settings),  # type: ignore[arg-type]
@@ -80,6 +81,7 @@ class Peer:
             instance=f"{number + 1:x}".rjust(4, "0").ljust(32, "0"),
             random=random.Random(number).random,
             people=self.people,
+            invited=invited,
         )
         self.console: Any = self.service._console
         self.service.privilegedStartService()
