@@ -31,6 +31,7 @@ from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.portmap.grant import doubt, told
 from p2phole.punch.portmap.mapper import PortMapper
 from p2phole.punch.shared_port import SharedPort
+from p2phole.secure import possession
 from p2phole.secure.identity import Credentials, load_or_make
 from p2phole.secure.roles import Identity
 from p2phole.secure.tls import rehearse
@@ -44,6 +45,7 @@ from p2phole.wire.messages import (
     DialBack,
     DialledBack,
     Introduction,
+    Possession,
     Register,
     Request,
     Requested,
@@ -163,7 +165,11 @@ class PeerService(Service):
         own = [interface.ip for interface in self._own_addresses]
         self._observer = Observer(self.clock, self.port, self.port.fresh, own, link.local, link.remote, welcome)
         linked = [encounter.instance[:LINKED_PREFIX] for encounter in self._encounters.values() if encounter.link]
+        nonce, dialled, key = secrets.token_hex(16), str(self._settings.broker), self.credentials.key
+        place = ("open", self._settings.room)
+        signature = possession.sign(key, dialled, (welcome.nonce, nonce), place, self.mine.instance)
         return Register(
+            possession=Possession(possession.raw(key.public_key()).hex(), nonce, dialled, signature),
             name=self._settings.name,
             room=self._settings.room,
             fingerprint=self.mine.fingerprint,
