@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet import reactor as _reactor
 from twisted.internet.protocol import Protocol, ServerFactory
 
@@ -24,9 +25,10 @@ from p2phole.punch.dial import Dial
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.schedule import Redial, SynBudget
 from p2phole.punch.shared_port import SharedPort
+from p2phole.secure.possession import fingerprint_of, raw, sign
 from p2phole.secure.preface import SIZE, build
 from p2phole.secure.roles import Identity, Pairing
-from p2phole.wire.messages import Introduction, Register, Welcome
+from p2phole.wire.messages import Introduction, Possession, Register, Welcome
 
 reactor: Any = _reactor
 GIVE_UP = 6.0
@@ -89,7 +91,9 @@ class BarePeer:
         self.name = name
         self.policy = policy
         self.give_up = float(give_up)
-        self.mine = Identity(secrets.token_hex(32), secrets.token_hex(16))
+        # Only the broker wants it proven.
+        self.key = Ed25519PrivateKey.generate()
+        self.mine = Identity(fingerprint_of(self.key.public_key()), secrets.token_hex(16))
         self.nominee: BareChannel | None = None
         self.dials: list[Dial] = []
         factory = ServerFactory()
@@ -97,6 +101,7 @@ class BarePeer:
         self.port = SharedPort(reactor, 0, factory)
         host, _, number = broker.rpartition(":")
         address = BrokerAddress(host.strip("[]"), int(number))
+        self.dialled = str(address)
         self.link = BrokerLink(reactor, address, self.port.binding, self, random.random, self.fail)
         self.link.start()
 
@@ -106,7 +111,11 @@ class BarePeer:
 
     def registration(self, link: Any, welcome: Welcome) -> Register:
         self.here = Surroundings(interface_addresses(), self.port.port, link.remote.ip, welcome.observed)
-        return Register(self.name, self.policy, self.mine.fingerprint, self.mine.instance, gather(self.here))
+        nonce, place = secrets.token_hex(16), ("open", self.policy)
+        signature = sign(self.key, self.dialled, (welcome.nonce, nonce), place, self.mine.instance)
+        shown = Possession(raw(self.key.public_key()).hex(), nonce, self.dialled, signature)
+        here = gather(self.here)
+        return Register(self.name, self.policy, self.mine.fingerprint, self.mine.instance, here, shown)
 
     def registered(self, link: Any) -> None:
         self.tell(event="registered")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 
@@ -73,10 +74,17 @@ def hexadecimal(digits: int) -> st.SearchStrategy[str]:
     return st.text("0123456789abcdef", min_size=digits, max_size=digits)
 
 
+def base64(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=256)
 many_candidates = st.lists(candidates, max_size=m.MAX_CANDIDATES).map(tuple)
 numbers = st.integers(0, 2**31 - 1)
 seconds = st.floats(0, allow_nan=False, allow_infinity=False)
+
+possessions = st.builds(m.Possession, hexadecimal(64), hexadecimal(32), texts, hexadecimal(128))
+letters = st.builds(m.Letter, hexadecimal(32), hexadecimal(32), st.binary(max_size=1536).map(base64))
 
 to_broker = st.one_of(
     st.builds(m.Hello, numbers, texts),
@@ -87,18 +95,22 @@ to_broker = st.one_of(
         hexadecimal(64),
         hexadecimal(32),
         many_candidates,
+        possessions,
+        st.sampled_from(m.SPACES),
         st.lists(hexadecimal(m.LINKED_PREFIX), max_size=m.MAX_LINKED).map(tuple),
         behaviours,
         st.booleans(),
     ),
     st.builds(m.Update, many_candidates, behaviours, st.booleans()),
     st.builds(m.Request, hexadecimal(32), many_candidates, behaviours, st.booleans()),
+    letters,
     st.just(m.DialBack()),
     st.builds(m.Pong, numbers),
 )
 to_peer = st.one_of(
-    st.builds(m.Welcome, numbers, texts, endpoints, st.integers(0, 65535), texts),
-    st.just(m.Registered()),
+    st.builds(m.Welcome, numbers, texts, endpoints, hexadecimal(32), st.integers(0, 65535), texts),
+    st.builds(m.Registered, texts),
+    letters,
     st.builds(
         m.Introduction,
         texts,
@@ -119,7 +131,7 @@ to_peer = st.one_of(
         st.sampled_from(["accepted", "reset", "icmp", "silent"]),
     ),
     st.builds(m.Ping, numbers),
-    st.builds(m.Error, texts, texts),
+    st.builds(m.Error, texts, texts, seconds),
 )
 
 json_values = st.recursive(

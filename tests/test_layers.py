@@ -23,6 +23,8 @@ PURE = (
     "wire.codec",
     "broker.directory",
     "broker.introduction",
+    "broker.admission",
+    "broker.proof",
     "broker.settings",
     "punch.candidates",
     "punch.schedule",
@@ -53,7 +55,7 @@ MAY_IMPORT = {
     "secure": set(),
     "session": {"secure"},
     "punch": {"secure"},
-    "broker": {"wire", "punch"},
+    "broker": {"wire", "secure"},
     "peer": {"wire", "secure", "punch", "session"},
     "check": {"wire", "secure", "punch", "peer"},
 }

@@ -11,6 +11,8 @@ from p2phole.wire.messages import ToPeer
 
 Key = tuple[str, str]
 """A member: its key's fingerprint and its instance."""
+Place = tuple[str, str]
+"""A room: its name space and its name there."""
 
 
 @dataclass(slots=True)
@@ -25,6 +27,12 @@ class Profile:
     candidates: tuple[Candidate, ...]
     nat: Behaviour = UNKNOWN
     prepare: bool = False
+    space: str = "open"
+
+    @property
+    def place(self) -> Place:
+        """Where it is, or wants to be."""
+        return self.space, self.room
 
     @property
     def key(self) -> Key:
@@ -59,19 +67,20 @@ class Directory(Interface):
     def leave(self, member: Member) -> bool:
         """Take it out; False if it was not in, or another connection has taken its place."""
 
-    def find(self, room: str, instance: str) -> Member | None:
-        """The member of that room with this instance."""
+    def find(self, place: Place, instance: str) -> tuple[Member, ...]:
+        """The members of that room with this instance: one, or, where somebody has taken another one's for
+        its own, each of them, so that nobody is hidden."""
 
 
 class MemoryDirectory:
     """A :class:`Directory` for one broker process."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, dict[Key, Member]] = {}
+        self._rooms: dict[Place, dict[Key, Member]] = {}
 
     def join(self, member: Member) -> tuple[Member, ...]:
         """See :class:`Directory`."""
-        room = self._rooms.setdefault(member.profile.room, {})
+        room = self._rooms.setdefault(member.profile.place, {})
         before = room.pop(member.profile.key, None)
         others = tuple(room.values())
         room[member.profile.key] = member
@@ -81,18 +90,15 @@ class MemoryDirectory:
 
     def leave(self, member: Member) -> bool:
         """See :class:`Directory`."""
-        room = self._rooms.get(member.profile.room, {})
+        room = self._rooms.get(member.profile.place, {})
         if room.get(member.profile.key) is not member:
             return False
         del room[member.profile.key]
         if not room:
-            del self._rooms[member.profile.room]
+            del self._rooms[member.profile.place]
         return True
 
-    def find(self, room: str, instance: str) -> Member | None:
+    def find(self, place: Place, instance: str) -> tuple[Member, ...]:
         """See :class:`Directory`."""
-        # Rooms are small; an index by instance alone would let one member hide another.
-        for (_fingerprint, present), member in self._rooms.get(room, {}).items():
-            if present == instance:
-                return member
-        return None
+        room = self._rooms.get(place, {})  # small enough to be looked through
+        return tuple(member for (_fingerprint, present), member in room.items() if present == instance)

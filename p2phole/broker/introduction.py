@@ -1,4 +1,4 @@
-"""Introducing two members: to whom, with what delay, how often.  Pure.
+"""Introducing two members: to whom, with what delay, how often; and their letters.  Pure.
 
 Both get the message at about the same moment and wait so that their first SYNs leave together:
 no clock of theirs is asked, only the round trip to each of them.  A second introduction of a pair
@@ -9,12 +9,17 @@ where a member wants to prepare.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from p2phole.broker.directory import Directory, Key, Member
-from p2phole.wire.messages import LINKED_PREFIX, Absent, Introduction, Requested
+from p2phole.broker.directory import Directory, Key, Member, Place
+from p2phole.wire.messages import LINKED_PREFIX, Absent, Introduction, Letter, Requested
 
 MOST_ROUND_TRIP = 1.0
 """Seconds at which a member's round trip is counted at the most: by answering late it could make others wait."""
+MOST_LETTERS = 4
+"""Letters from either side to the other for one introduction."""
+MOST_REMEMBERED = 1024
+"""Links of one member that are remembered, those to members that have left the room included."""
 
 
 def delays(first: float, second: float) -> tuple[float, float]:
@@ -26,21 +31,38 @@ def delays(first: float, second: float) -> tuple[float, float]:
     return max(ways) - ways[0], max(ways) - ways[1]
 
 
+@dataclass(slots=True, eq=False)
+class _Pair:
+    """What is known of two members while both are there.  A large room has very many of these."""
+
+    attempts: int = 0
+    token: str = ""
+    """That of the latest introduction."""
+    asked: frozenset[Key] = frozenset()
+    """Who has asked for the other one and waits."""
+    told: frozenset[Key] = frozenset()
+    """Who was told to ask for the other one and has not yet."""
+    letters: tuple[Key, ...] = ()
+    """From whom letters came since the latest introduction."""
+
+
 class Introductions:
     """The pairs of all rooms.  ``token``: gives 16 random bytes."""
 
     def __init__(self, directory: Directory, token: Callable[[], bytes]) -> None:
         self._directory = directory
         self._token = token
-        self._asked: set[tuple[Key, Key]] = set()
-        """Who has asked for whom and waits."""
-        self._told: set[tuple[Key, Key]] = set()
-        """Who was told to ask for whom and has not yet."""
-        self._attempts: dict[Key, dict[Key, int]] = {}
+        self._pairs: dict[Place, dict[Key, dict[Key, _Pair]]] = {}
+        """By room; each pair is there twice, under either of its members."""
 
     def arrived(self, member: Member) -> None:
         """Introduce a new member to those there, save where both say that they are connected."""
-        for other in self._directory.join(member):
+        others = self._directory.join(member)
+        mine = member.profile.key
+        for pair in self._pairs.get(member.profile.place, {}).get(mine, {}).values():
+            # It has come by another connection, on which nothing was said yet.
+            pair.asked, pair.told = pair.asked - {mine}, pair.told - {mine}
+        for other in others:
             if _linked(member, other) and _linked(other, member):
                 continue
             hesitant = [each for each in (member, other) if each.profile.prepare]
@@ -52,56 +74,70 @@ class Introductions:
     def left(self, member: Member) -> None:
         """Forget a member that is gone."""
         if self._directory.leave(member):
-            mine = member.profile.key
-            for other in self._attempts.pop(mine, {}):
-                self._attempts.get(other, {}).pop(mine, None)
-                for table in (self._asked, self._told):
-                    table -= {(mine, other), (other, mine)}
+            mine, place = member.profile.key, member.profile.place
+            room = self._pairs.get(place, {})
+            for other in room.pop(mine, {}):
+                del room[other][mine]
+                if not room[other]:
+                    del room[other]
+            if not room:
+                self._pairs.pop(place, None)
 
     def requested(self, member: Member, instance: str) -> None:
         """A member asks to be introduced again, of its own accord or because the other one did."""
         member.linked.discard(instance[:LINKED_PREFIX])
-        other = self._directory.find(member.profile.room, instance)
-        if other is None or other is member:
+        others = [one for one in self._directory.find(member.profile.place, instance) if one is not member]
+        if not others:
             member.tell(Absent(instance))
-            return
-        mine, theirs = member.profile.key, other.profile.key
-        self._told.discard((mine, theirs))
-        if (theirs, mine) in self._asked:
-            self._introduce(member, other)
-        else:
-            self._asked.add((mine, theirs))
-            self._tell(other, member)
+        for other in others:
+            pair, mine = self._pair(member, other), member.profile.key
+            pair.told -= {mine}
+            if other.profile.key in pair.asked:
+                self._introduce(member, other)
+            else:
+                pair.asked |= {mine}
+                self._tell(other, member)
+
+    def letter(self, member: Member, letter: Letter) -> None:
+        """Pass a letter on to a member to whom this one was introduced, last with this token; up to
+        :data:`MOST_LETTERS`.  Any other goes nowhere: that member may have left meanwhile."""
+        profile = member.profile
+        for other in self._directory.find(profile.place, letter.instance):
+            pair = self._pairs.get(profile.place, {}).get(profile.key, {}).get(other.profile.key)
+            if pair and pair.token == letter.token and pair.letters.count(profile.key) < MOST_LETTERS:
+                pair.letters += (profile.key,)
+                other.tell(Letter(profile.instance, letter.token, letter.body))
+
+    def _pair(self, one: Member, two: Member) -> _Pair:
+        room = self._pairs.setdefault(one.profile.place, {})
+        first, second = one.profile.key, two.profile.key
+        pair = room.setdefault(first, {}).get(second)
+        if pair is None:
+            pair = room[first][second] = room.setdefault(second, {})[first] = _Pair()
+        return pair
 
     def _ask(self, hesitant: Member, other: Member) -> None:
         """Have a member prepare; the other one, if it need not, has as good as asked."""
         if not other.profile.prepare:
-            self._asked.add((other.profile.key, hesitant.profile.key))
+            self._pair(hesitant, other).asked |= {other.profile.key}
         self._tell(hesitant, other)
 
     def _tell(self, member: Member, other: Member) -> None:
         """Have a member ask for the other one, if it has not been told to already."""
-        pair = (member.profile.key, other.profile.key)
-        self._count(*pair, 0)
-        if pair not in self._told:
-            self._told.add(pair)
+        pair = self._pair(member, other)
+        if member.profile.key not in pair.told:
+            pair.told |= {member.profile.key}
             member.tell(Requested(other.profile.instance))
 
-    def _count(self, one: Key, two: Key, more: int) -> int:
-        attempts = self._attempts.setdefault(one, {}).get(two, 0) + more
-        self._attempts[one][two] = self._attempts.setdefault(two, {})[one] = attempts
-        return attempts
-
     def _introduce(self, first: Member, second: Member) -> None:
-        one, two = first.profile.key, second.profile.key
-        for table in (self._asked, self._told):
-            table -= {(one, two), (two, one)}
-        attempt = self._count(one, two, 1)
-        token = self._token().hex()
+        pair = self._pair(first, second)
+        pair.attempts += 1
+        pair.asked = pair.told = frozenset()
+        pair.token, pair.letters = self._token().hex(), ()
         waits = delays(first.round_trip, second.round_trip)
         for member, other, delay in ((first, second, waits[0]), (second, first, waits[1])):
             profile = other.profile
-            member.linked.add(profile.instance[:LINKED_PREFIX])
+            self._link(member, profile.instance[:LINKED_PREFIX])
             member.tell(
                 Introduction(
                     name=profile.name,
@@ -109,12 +145,19 @@ class Introductions:
                     instance=profile.instance,
                     observed=profile.observed,
                     candidates=profile.candidates,
-                    token=token,
-                    attempt=attempt,
+                    token=pair.token,
+                    attempt=pair.attempts,
                     delay=round(delay, 6),
                     nat=profile.nat,
                 )
             )
+
+    def _link(self, member: Member, prefix: str) -> None:
+        if len(member.linked) >= MOST_REMEMBERED:
+            profile = member.profile
+            there = self._pairs.get(profile.place, {}).get(profile.key, {})
+            member.linked &= {instance[:LINKED_PREFIX] for _fingerprint, instance in there}
+        member.linked.add(prefix)
 
 
 def _linked(member: Member, other: Member) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,9 +22,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.addresses import Endpoint
+from p2phole.broker.admission import Admission, check
 from p2phole.broker.dialback import dial_back
 from p2phole.broker.introduction import Introductions
-from p2phole.broker.session import Announcement, Peer, check, session
+from p2phole.broker.session import Announcement, Peer, session
 from p2phole.keepalive import keep_alive
 from p2phole.wire.codec import BadLine, decode_to_broker, encode
 from p2phole.wire.messages import (
@@ -32,6 +34,7 @@ from p2phole.wire.messages import (
     DialledBack,
     Error,
     Hello,
+    Letter,
     Pong,
     Register,
     Request,
@@ -66,7 +69,10 @@ class BrokerProtocol(LineReceiver):
         self._stalled: IDelayedCall | None = None
         self._waiting = 0
         self._closing = False
-        self._machine = session(Peer(self, broker.introductions, broker.announcement, broker.clock.seconds))
+        nonce = broker.entropy().hex()
+        self._machine = session(
+            Peer(self, broker.introductions, broker.admission, broker.announcement, nonce, broker.clock.seconds)
+        )
 
     @property
     def observed(self) -> Endpoint:
@@ -106,11 +112,14 @@ class BrokerProtocol(LineReceiver):
                 self._machine.hello(message)
             case Register():
                 self._machine.register(message)
-                self._stop_timer()
+                if not self._closing:
+                    self._stop_timer()
             case Update():
                 self._machine.update(message)
             case Request():
                 self._machine.request(message)
+            case Letter():
+                self._machine.letter(message)
             case DialBack():
                 self._machine.dial_back(message)
             case Pong():
@@ -199,11 +208,13 @@ class BrokerProtocol(LineReceiver):
 
 @dataclass(eq=False)
 class Broker(ServerFactory):
-    """What the connections of one broker share."""
+    """What the connections of one broker share.  ``entropy``: gives 16 random bytes."""
 
     introductions: Introductions
+    admission: Admission
     announcement: Announcement
     clock: IReactorTime
+    entropy: Callable[[], bytes]
     noisy: bool = False
 
     def buildProtocol(self, addr: IAddress | None) -> BrokerProtocol | None:

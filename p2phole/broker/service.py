@@ -13,8 +13,10 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from p2phole.broker.admission import Admission
 from p2phole.broker.directory import MemoryDirectory
 from p2phole.broker.introduction import Introductions
+from p2phole.broker.proof import Proof
 from p2phole.broker.protocol import Broker
 from p2phole.broker.session import Announcement
 from p2phole.broker.settings import BrokerSettings
@@ -36,8 +38,13 @@ class BrokerService(Service):
         self._fail = fail
         self._ports: list[IListeningPort] = []
         announcement = Announcement(settings.probe_port, settings.probe_address or "")
-        introductions = Introductions(MemoryDirectory(), lambda: secrets.token_bytes(16))
-        self._factory = Broker(introductions, announcement, reactor)  # type: ignore[arg-type]
+        self._factory = Broker(
+            Introductions(MemoryDirectory(), _random),
+            Admission(Proof(settings.public_names).check),
+            announcement,
+            reactor,  # type: ignore[arg-type]
+            _random,
+        )
 
     def privilegedStartService(self) -> None:
         """Listen.  Raises :class:`LocalError` for what is known at once, and most is."""
@@ -108,6 +115,10 @@ async def _stop(ports: list[IListeningPort]) -> None:
         stopped: object = port.stopListening()
         if isinstance(stopped, Deferred):
             await stopped
+
+
+def _random() -> bytes:
+    return secrets.token_bytes(16)
 
 
 def _why(error: CannotListenError) -> str:

@@ -10,21 +10,21 @@ from automat import TypeMachineBuilder
 
 from p2phole import __version__
 from p2phole.addresses import Endpoint
+from p2phole.broker.admission import Admission
 from p2phole.broker.directory import Profile
 from p2phole.broker.introduction import Introductions
-from p2phole.text import check_name
 from p2phole.wire.codec import BadLine
 from p2phole.wire.messages import (
     PROTOCOL_VERSION,
     DialBack,
     Error,
     Hello,
+    Letter,
     Ping,
     Pong,
     Register,
     Registered,
     Request,
-    ToBroker,
     ToPeer,
     Update,
     Welcome,
@@ -77,6 +77,9 @@ class Session(Interface):
     def request(self, message: Request) -> None:
         """The peer wants another introduction."""
 
+    def letter(self, message: Letter) -> None:
+        """The peer writes to another member."""
+
     def dial_back(self, message: DialBack) -> None:
         """The peer wants to know what is let in to it."""
 
@@ -95,11 +98,16 @@ class Session(Interface):
 
 @dataclass(eq=False)
 class Peer:
-    """A connection's data; in a room, it is the :class:`~p2phole.broker.directory.Member`."""
+    """A connection's data; in a room, it is the :class:`~p2phole.broker.directory.Member`.
+
+    ``nonce``: 32 random hexadecimal digits.
+    """
 
     line: Line
     introductions: Introductions
+    admission: Admission
     announcement: Announcement
+    nonce: str
     seconds: Callable[[], float]
     profile: Profile = field(init=False)
     linked: set[str] = field(default_factory=set)
@@ -154,10 +162,8 @@ def _build() -> Callable[[Peer], Session]:
     @fresh.upon(Session.hello).to(greeted)
     def hello(session: Session, peer: Peer, message: Hello) -> None:
         peer.asked_at = peer.seconds()
-        announced = peer.announcement
-        peer.line.send(
-            Welcome(PROTOCOL_VERSION, SOFTWARE, peer.line.observed, announced.probe_port, announced.probe_address)
-        )
+        port, address = peer.announcement.probe_port, peer.announcement.probe_address
+        peer.line.send(Welcome(PROTOCOL_VERSION, SOFTWARE, peer.line.observed, peer.nonce, port, address))
 
     @greeted.upon(Session.register).to(member)
     def register(session: Session, peer: Peer, message: Register) -> None:
@@ -171,9 +177,16 @@ def _build() -> Callable[[Peer], Session]:
             candidates=message.candidates,
             nat=message.nat,
             prepare=message.prepare,
+            space=message.space,
         )
+        try:
+            room = peer.admission.enter(message, peer.nonce)
+        except BadLine as problem:
+            session.garbage(problem)
+            return
+        peer.profile.room = room
         peer.linked = set(message.linked)
-        peer.line.send(Registered())
+        peer.line.send(Registered(room))
         # The first round trip may have been spent on making a key: measure one more.
         peer.ping()
         peer.introductions.arrived(peer)
@@ -186,6 +199,10 @@ def _build() -> Callable[[Peer], Session]:
     def request(session: Session, peer: Peer, message: Request) -> None:
         peer.learn(message)
         peer.introductions.requested(peer, message.instance)
+
+    @member.upon(Session.letter).loop()
+    def letter(session: Session, peer: Peer, message: Letter) -> None:
+        peer.introductions.letter(peer, message)
 
     @member.upon(Session.dial_back).loop()
     def dial_back(session: Session, peer: Peer, message: DialBack) -> None:
@@ -230,20 +247,3 @@ def session(peer: Peer) -> Session:
     """The machine of one connection.  An input that the state does not allow raises automat's NoTransition."""
     peer.machine = _machine(peer)
     return peer.machine
-
-
-def check(message: ToBroker) -> None:
-    """Raise :class:`BadLine` for what no state accepts: another version, a name not fit to be shown."""
-    if isinstance(message, Hello) and message.version != PROTOCOL_VERSION:
-        side = "the peer" if message.version < PROTOCOL_VERSION else "the broker"
-        raise BadLine(
-            "version",
-            f"the peer speaks version {message.version} of the protocol, the broker version "
-            f"{PROTOCOL_VERSION}: update {side}",
-        )
-    if isinstance(message, Register):
-        try:
-            check_name(message.name, "name")
-            check_name(message.room, "room")
-        except ValueError as error:
-            raise BadLine("bad-name", str(error)) from None

@@ -10,7 +10,7 @@ from twisted.python.usage import UsageError
 
 from p2phole import launch
 from p2phole.broker.settings import DEFAULT_PORT, BrokerSettings
-from p2phole.coercion import HIGHEST_PORT, address_literal, port, port_or_zero, server_endpoint
+from p2phole.coercion import HIGHEST_PORT, address_literal, broker_address, port, port_or_zero, server_endpoint
 from p2phole.options import ConfigurableOptions, coerced
 
 
@@ -29,6 +29,10 @@ class Options(ConfigurableOptions):
     def opt_listen(self, endpoint: str) -> None:
         """endpoint instead of --port, repeatable; no probe port"""
         self.collect("listen", endpoint)
+
+    def opt_public_name(self, name: str) -> None:
+        """HOST[:PORT] as peers give to --broker, repeatable"""
+        self.collect("public-name", name)
 
     def settle(self) -> None:
         listen, number = self.every("listen"), self.given("port")
@@ -50,6 +54,7 @@ class Options(ConfigurableOptions):
             listen=tuple(coerced(endpoint, server_endpoint) for endpoint in listen),
             probe_port=probe,
             probe_address=self.value("probe-address", address_literal, None),
+            public_names=tuple(str(coerced(name, broker_address)) for name in self.every("public-name")),
         )
 
 

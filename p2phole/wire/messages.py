@@ -15,7 +15,7 @@ PROTOCOL_VERSION = 2
 MAX_LINE = 4096
 """Bytes in a line, without its newline."""
 MAX_CANDIDATES = 24
-MAX_LINKED = 112
+MAX_LINKED = 64
 LINKED_PREFIX = 8
 """Hexadecimal digits of an instance by which ``linked`` names a member."""
 MAX_BODY = 2048

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import KINDS, Candidate, Endpoint
 from p2phole.broker.dialback import SECONDS, dial_back
+from p2phole.broker.proof import Proof
 from p2phole.broker.service import BrokerService
 from p2phole.broker.settings import BrokerSettings
 from p2phole.punch.shared_port import SharedPort
@@ -163,6 +164,7 @@ class TargetTests(DialBackTestCase):
         return speaker
 
     def start(self, **settings: Any) -> None:
+        self.patch(Proof, "check", lambda self, message, nonce: None)
         service = BrokerService(self.broker, BrokerSettings(**settings), self.fail)
         service.privilegedStartService()
         service.startService()
@@ -174,7 +176,7 @@ class TargetTests(DialBackTestCase):
         peer = self.network.host("peer", [PEER])
         # Whatever a peer says of itself, and however often it asks.
         claimed = tuple(Candidate(kind, Endpoint.parse(f"{victim}:80")) for kind in KINDS)
-        speaker = self.speak(peer, Hello(1, "test"), register(1, candidates=claimed), *[DialBack()] * 50)
+        speaker = self.speak(peer, Hello(2, "test"), register(1, candidates=claimed), *[DialBack()] * 50)
         self.assertEqual(speaker.heard.count(b'"dialledback"'), 2)
         own = speaker.transport.getHost()
         self.assertEqual(
@@ -184,12 +186,12 @@ class TargetTests(DialBackTestCase):
 
     def test_nobody_is_dialled_who_does_not_ask(self) -> None:
         self.start(probe_address=SECOND)
-        self.speak(self.network.host("peer", [PEER]), Hello(1, "test"), register(1))
+        self.speak(self.network.host("peer", [PEER]), Hello(2, "test"), register(1))
         self.assertEqual(self.syns(), [])
 
     def test_not_before_the_registration(self) -> None:
         self.start(probe_address=SECOND)
-        speaker = self.speak(self.network.host("peer", [PEER]), Hello(1, "test"), DialBack())
+        speaker = self.speak(self.network.host("peer", [PEER]), Hello(2, "test"), DialBack())
         self.assertIn(b'"order"', speaker.heard)
         self.assertEqual(self.syns(), [])
 
@@ -197,7 +199,7 @@ class TargetTests(DialBackTestCase):
         self.start(probe_address=SECOND)
         router = Firewall()
         peer = self.network.host("peer", [PEER], behind=router)
-        speaker = Speaker(Hello(1, "test"), register(1), DialBack())
+        speaker = Speaker(Hello(2, "test"), register(1), DialBack())
         factory = Recording()
         factory.buildProtocol = lambda addr: speaker  # type: ignore[method-assign, assignment, return-value]
         peer.connectTCP(HERE, 9000, factory)

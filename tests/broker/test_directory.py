@@ -28,10 +28,20 @@ class FakeMember:
         self.was_replaced = True
 
 
-def fake_member(number: int, room: str = "lobby", round_trip: float = 0.0, fingerprint: str = "") -> FakeMember:
-    endpoint = Endpoint.parse(f"192.0.2.{number + 1}:4000")
+def fake_member(
+    number: int, room: str = "lobby", round_trip: float = 0.0, fingerprint: str = "", space: str = "open"
+) -> FakeMember:
+    endpoint = Endpoint.parse(f"192.0.2.{(number + 1) % 256}:4000")
     return FakeMember(
-        Profile(f"name {number}", room, fingerprint or f"{number:064x}", f"{number:08x}" * 4, endpoint, ()),
+        Profile(
+            f"name {number}",
+            room,
+            fingerprint or f"{number:064x}",
+            f"{number:08x}" * 4,
+            endpoint,
+            (),
+            space=space,
+        ),
         round_trip=round_trip,
     )
 
@@ -52,8 +62,17 @@ class MemoryDirectoryTests(SynchronousTestCase):
         here, there = fake_member(1, "here"), fake_member(2, "there")
         self.directory.join(here)
         self.assertEqual(self.directory.join(there), ())
-        self.assertIs(self.directory.find("here", here.profile.instance), here)
-        self.assertIsNone(self.directory.find("there", here.profile.instance))
+        self.assertEqual(self.directory.find(("open", "here"), here.profile.instance), (here,))
+        self.assertEqual(self.directory.find(("open", "there"), here.profile.instance), ())
+
+    def test_name_spaces_are_apart(self) -> None:
+        """Also for one and the same member, by two connections."""
+        room = "7"
+        members = [fake_member(1, room, space=space) for space in ("open", "secret", "code")]
+        for member in members:
+            self.assertEqual(self.directory.join(member), ())
+            self.assertEqual(self.directory.find((member.profile.space, room), f"{1:08x}" * 4), (member,))
+        self.assertEqual([member.was_replaced for member in members], [False] * 3)
 
     def test_the_same_one_again(self) -> None:
         old, other, new = fake_member(1), fake_member(2), fake_member(1)
@@ -62,7 +81,7 @@ class MemoryDirectoryTests(SynchronousTestCase):
         self.assertEqual(self.directory.join(new), (other,))
         self.assertEqual((old.was_replaced, new.was_replaced), (True, False))
         self.assertFalse(self.directory.leave(old))
-        self.assertIs(self.directory.find("lobby", new.profile.instance), new)
+        self.assertEqual(self.directory.find(("open", "lobby"), new.profile.instance), (new,))
 
     def test_one_key_two_instances(self) -> None:
         first, second = fake_member(1, fingerprint="a" * 64), fake_member(2, fingerprint="a" * 64)
@@ -75,7 +94,12 @@ class MemoryDirectoryTests(SynchronousTestCase):
         self.directory.join(first)
         self.assertEqual(self.directory.join(thief), (first,))
         self.assertFalse(first.was_replaced)
-        self.assertIs(self.directory.find("lobby", first.profile.instance), first)
+        self.assertEqual(self.directory.find(("open", "lobby"), first.profile.instance), (first, thief))
+        # The thief may even have been first.
+        self.directory.leave(first)
+        again = fake_member(1)
+        self.assertEqual(self.directory.join(again), (thief,))
+        self.assertEqual(self.directory.find(("open", "lobby"), first.profile.instance), (thief, again))
 
     def test_leaving_without_being_there(self) -> None:
         self.assertFalse(self.directory.leave(fake_member(1)))
@@ -101,6 +125,6 @@ class MemoryDirectoryTests(SynchronousTestCase):
                 if table.get(key) is member:
                     del table[key]
         for key, member in table.items():
-            self.assertIs(directory.find(key[0], member.profile.instance), member)
+            self.assertEqual(directory.find(("open", key[0]), member.profile.instance), (member,))
             directory.leave(member)
         self.assertEqual(vars(directory), vars(MemoryDirectory()))

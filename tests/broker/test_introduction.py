@@ -9,9 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import PORT, Behaviour
 from p2phole.broker.directory import MemoryDirectory
-from p2phole.broker.introduction import Introductions, delays
-from p2phole.wire.messages import Absent, Introduction, Requested
+from p2phole.broker.introduction import MOST_LETTERS, MOST_REMEMBERED, Introductions, delays
+from p2phole.wire.messages import Absent, Introduction, Letter, Requested
 from tests.broker.test_directory import FakeMember, fake_member
+
+LOBBY = ("open", "lobby")
 
 
 def introductions() -> Introductions:
@@ -170,6 +172,111 @@ class IntroductionTests(SynchronousTestCase):
         self.assertEqual([type(one) for one in second.told[1:]], [Introduction, Requested])
 
 
+    def test_who_has_another_ones_instance_hides_nobody(self) -> None:
+        """Both are asked, and each is introduced as itself."""
+        first, thief, second = fake_member(1), fake_member(2, fingerprint="f" * 64), fake_member(2)
+        self.arrive(first, thief, second)
+        for member in (first, thief, second):
+            member.told.clear()
+        self.introductions.requested(first, second.profile.instance)
+        self.assertEqual((thief.told, second.told), ([_wish(first)], [_wish(first)]))
+        self.introductions.requested(second, first.profile.instance)
+        introduction = first.told[-1]
+        assert isinstance(introduction, Introduction)
+        self.assertEqual((introduction.fingerprint, introduction.attempt), (second.profile.fingerprint, 2))
+        self.assertEqual(len(thief.told), 1)
+
+    def test_one_member_in_two_rooms(self) -> None:
+        """What it does in one of them is of no matter in the other."""
+        places = ({}, {"room": "attic"}, {"space": "secret"})
+        pairs = [(fake_member(1, **place), fake_member(2, **place)) for place in places]
+        for pair in pairs:
+            self.arrive(*pair)
+        self.introductions.requested(pairs[0][0], pairs[0][1].profile.instance)
+        self.introductions.requested(pairs[1][1], pairs[1][0].profile.instance)
+        for pair in pairs:
+            self.assertEqual([type(told) for told in pair[0].told].count(Introduction), 1)
+        self.introductions.left(pairs[1][0])
+        self.introductions.requested(pairs[0][1], pairs[0][0].profile.instance)
+        self.assertEqual([type(told) for told in pairs[0][0].told].count(Introduction), 2)
+
+    def test_links_are_not_remembered_for_ever(self) -> None:
+        member, friend = fake_member(1), fake_member(2)
+        self.arrive(member, friend)
+        for number in range(3, MOST_REMEMBERED + 20):
+            guest = fake_member(number, fingerprint="a" * 64)
+            self.arrive(guest)
+            self.introductions.left(guest)
+            self.assertLessEqual(len(member.linked), MOST_REMEMBERED)
+        self.assertIn(friend.profile.instance[:8], member.linked)
+        self.assertLess(len(member.linked), 100)
+
+
+class LetterTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.introductions = introductions()
+        self.first, self.second = fake_member(1), fake_member(2)
+        for member in (self.first, self.second):
+            self.introductions.arrived(member)
+        self.token = f"{1:032x}"
+
+    def send(self, sender: FakeMember, to: FakeMember, token: str = "", body: str = "aGk=") -> list[Letter]:
+        """What arrives, at anybody."""
+        for member in (self.first, self.second):
+            member.told.clear()
+        self.introductions.letter(sender, Letter(to.profile.instance, token or self.token, body))
+        others = {id(one): one for one in (self.first, self.second, sender, to)}.values()
+        return [told for member in others for told in member.told if isinstance(told, Letter)]
+
+    def test_both_ways(self) -> None:
+        for sender, to in ((self.first, self.second), (self.second, self.first)):
+            self.assertEqual(self.send(sender, to), [Letter(sender.profile.instance, self.token, "aGk=")])
+            self.assertEqual(len(to.told), 1)
+
+    def test_four_from_either_side(self) -> None:
+        for sender, to in ((self.first, self.second), (self.second, self.first)):
+            sent = [len(self.send(sender, to)) for _ in range(MOST_LETTERS + 3)]
+            self.assertEqual(sent, [1] * MOST_LETTERS + [0] * 3)
+
+    def test_only_by_the_latest_introduction_of_this_very_pair(self) -> None:
+        third = fake_member(3)
+        self.introductions.arrived(third)
+        self.assertEqual(self.send(self.first, self.second, "f" * 32), [])
+        # Those of the pairs with the third one.
+        for token in (f"{2:032x}", f"{3:032x}"):
+            self.assertEqual(self.send(self.first, self.second, token), [])
+        self.assertEqual(self.send(third, self.second), [])
+        self.assertEqual(self.send(self.first, self.first), [])
+        for _ in range(MOST_LETTERS):
+            self.send(self.first, self.second)
+        self.introductions.requested(self.first, self.second.profile.instance)
+        self.introductions.requested(self.second, self.first.profile.instance)
+        self.assertEqual(self.send(self.first, self.second), [])
+        self.assertEqual(len(self.send(self.first, self.second, f"{4:032x}")), 1)
+
+    def test_not_before_there_is_an_introduction(self) -> None:
+        hesitant = hesitant_member(5)
+        self.introductions.arrived(hesitant)
+        self.introductions.letter(self.first, Letter(hesitant.profile.instance, "0" * 32, ""))
+        self.assertEqual([type(one) for one in hesitant.told], [Requested] * 2)
+
+    def test_who_has_left_gets_none_and_nobody_is_told(self) -> None:
+        self.introductions.left(self.second)
+        self.assertEqual(self.send(self.first, self.second), [])
+        self.assertEqual(self.first.told, [])
+        again = fake_member(2)
+        self.introductions.arrived(again)
+        self.assertEqual(self.send(self.first, again), [])
+        self.assertEqual(len(self.send(self.first, again, f"{2:032x}")), 1)
+
+    def test_who_has_another_ones_instance_gets_none(self) -> None:
+        thief = fake_member(2, fingerprint="f" * 64)
+        self.introductions.arrived(thief)
+        thief.told.clear()
+        self.assertEqual(len(self.send(self.first, self.second)), 1)
+        self.assertEqual((len(self.second.told), thief.told), (1, []))
+
+
 def hesitant_member(number: int) -> FakeMember:
     member = fake_member(number)
     member.profile.prepare = True
@@ -193,7 +300,8 @@ class PreparationTests(SynchronousTestCase):
         self.assertEqual((one.token, one.attempt), (two.token, two.attempt))
         for member in (first, second):
             self.assertEqual([type(told) for told in member.told].count(Introduction), 1)
-        self.assertEqual((self.introductions._asked, self.introductions._told), (set(), set()))
+        pair = self.introductions._pair(first, second)  # type: ignore[arg-type]
+        self.assertEqual((pair.asked, pair.told), (set(), set()))
 
     def test_one_of_them(self) -> None:
         """It is asked to, and introduced as soon as it asks in turn; the other one hears nothing before."""
@@ -248,7 +356,7 @@ class PreparationTests(SynchronousTestCase):
             self.meet(hesitant, ready)
             (gone, left) = (hesitant, ready)[::order]
             self.introductions.left(gone)
-            self.assertEqual((self.introductions._asked, self.introductions._told), (set(), set()))
+            self.assertEqual(self.introductions._pairs, {})
             self.introductions.requested(left, gone.profile.instance)
             self.assertEqual(left.told[-1], Absent(gone.profile.instance))
             again = hesitant_member(1) if gone is hesitant else fake_member(2)
@@ -257,6 +365,16 @@ class PreparationTests(SynchronousTestCase):
             self.assertEqual(hesitant.told[-1], _wish(ready))
             self.introductions.requested(hesitant, ready.profile.instance)
             self.check_introduced(hesitant, ready)
+
+    def test_by_another_connection(self) -> None:
+        """What was said on the first one has not been heard on this one."""
+        hesitant, ready = hesitant_member(1), fake_member(2)
+        self.meet(hesitant, ready)
+        again = hesitant_member(1)
+        self.introductions.arrived(again)
+        self.assertEqual(again.told, [_wish(ready)])
+        self.introductions.requested(again, ready.profile.instance)
+        self.check_introduced(again, ready)
 
     def test_another_start(self) -> None:
         """As without preparation: both ask."""
@@ -307,7 +425,9 @@ class AnyOrderTests(SynchronousTestCase):
                     made.requested(one, other.profile.instance)
                     made.requested(other, one.profile.instance)
                     self.assertIn(Introduction, [type(message) for message in other.told[before:]])
+        here = {(one, two) for one, row in made._pairs.get(LOBBY, {}).items() for two in row}
+        keys = {member.profile.key for member in there.values()}
+        self.assertEqual(here, {(one, two) for one in keys for two in keys if one != two})
         for member in there.values():
             made.left(member)
-        left = {name: value for name, value in vars(made).items() if name in ("_asked", "_told", "_attempts")}
-        self.assertEqual(left, {"_asked": set(), "_told": set(), "_attempts": {}})
+        self.assertEqual(made._pairs, {})

@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
+from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,20 +14,23 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint, IPAddress
 from p2phole.broker import protocol as module
+from p2phole.broker.admission import Admission
 from p2phole.broker.directory import MemoryDirectory
 from p2phole.broker.introduction import Introductions
 from p2phole.broker.protocol import LINGER_SECONDS, STALLED_SECONDS, UNREGISTERED_SECONDS, Broker, BrokerProtocol
 from p2phole.broker.session import Announcement
-from p2phole.wire.codec import decode_to_peer, encode
+from p2phole.wire.codec import BadLine, decode_to_peer, encode
 from p2phole.wire.messages import (
     DialBack,
     DialledBack,
     Error,
     Hello,
     Introduction,
+    Letter,
     Message,
     Ping,
     Pong,
+    Register,
     Registered,
     Request,
     Requested,
@@ -39,7 +43,7 @@ from tests.broker.test_session import register
 from tests.doubles import HERE, THERE, Wire
 
 SECOND = "198.51.100.2"
-HELLO = encode(Hello(1, "test")) + b"\n"
+HELLO = encode(Hello(2, "test")) + b"\n"
 
 
 def lines(*messages: Message) -> bytes:
@@ -73,9 +77,21 @@ class BrokerTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         introductions = Introductions(MemoryDirectory(), lambda: b"t" * 16)
-        self.broker = Broker(introductions, Announcement(9001, SECOND), self.clock)
+        self.nonces = count(1)
+        self.broker = Broker(
+            introductions,
+            Admission(self.prove),
+            Announcement(9001, SECOND),
+            self.clock,
+            lambda: next(self.nonces).to_bytes(16, "big"),
+        )
+        self.believed = True
         self.dialled: list[tuple[Endpoint, IPAddress, str]] = []
         self.patch(module, "dial_back", self.dial_back)
+
+    def prove(self, message: Register, nonce: str) -> None:
+        if not self.believed:
+            raise BadLine("possession", f"not for {nonce}")
 
     def dial_back(
         self, reactor: object, peer: Endpoint, local: IPAddress, second: str, told: Callable[[str, str], None]
@@ -145,6 +161,13 @@ class ConnectionTests(BrokerTestCase):
         self.assertEqual([type(one) for one in second.heard()], [Welcome, Registered, Ping, Introduction])
         first.say(lines(Pong(1), Request("00000002" * 4, ())))
         self.assertEqual(second.heard(), [Requested("00000001" * 4)])
+
+    def test_a_letter(self) -> None:
+        first, second = self.connect().join(1), self.connect().join(2)
+        token = (b"t" * 16).hex()
+        second.heard()
+        first.say(lines(Letter("00000002" * 4, token, "aGVsbG8=")))
+        self.assertEqual(second.heard(), [Letter("00000001" * 4, token, "aGVsbG8=")])
 
     def test_in_any_chunks_and_with_carriage_returns(self) -> None:
         for size in (1, 2, 7):
@@ -237,7 +260,7 @@ class BadInputTests(BrokerTestCase):
             (b'{"type":"hello","version":"1","software":""}\n', "bad-message"),
             (b"x" * 4097 + b"\n", "too-long"),
             (b"x" * 100_000, "too-long"),
-            (b'{"type":"hello","version":2,"software":""}\n', "version"),
+            (b'{"type":"hello","version":3,"software":""}\n', "version"),
             (b'{"type":"hello","version":0,"software":""}\n', "version"),
             (HELLO + HELLO, "order"),
             (lines(register()), "order"),
@@ -247,6 +270,7 @@ class BadInputTests(BrokerTestCase):
             (lines(DialBack()), "order"),
             (HELLO + lines(DialBack()), "order"),
             (HELLO + lines(Update(())), "order"),
+            (HELLO + lines(Letter("0" * 32, "0" * 32, "")), "order"),
             (HELLO + lines(register()) + b'{"type":"update","candidates":[],"nat":[]}\n', "bad-message"),
             (HELLO + lines(register()) + lines(DialledBack("port", "reset")), "unknown-type"),
             (HELLO + lines(register(name="a\x1bb")), "bad-name"),
@@ -255,6 +279,11 @@ class BadInputTests(BrokerTestCase):
         ):
             for size in (0, 1000):
                 self.assertEqual(self.error(data, size).code, code, data[:60])
+
+    def test_a_key_that_is_not_proven(self) -> None:
+        self.believed = False
+        nonces = {self.error(HELLO + lines(register())).detail for _ in range(3)}
+        self.assertEqual(nonces, {f"not for {number:032x}" for number in (1, 2, 3)})
 
     def test_nothing_is_read_behind_an_error(self) -> None:
         self.error(b"x\n" + HELLO + lines(register(1)))

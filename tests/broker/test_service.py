@@ -23,7 +23,7 @@ class Telephone(Protocol):
     def connectionMade(self) -> None:
         self.heard = b""
         self.lost = False
-        self.transport.write(b'{"type":"hello","version":1,"software":"test"}\n')  # type: ignore[union-attr]
+        self.transport.write(b'{"type":"hello","version":2,"software":"test"}\n')  # type: ignore[union-attr]
 
     def dataReceived(self, data: bytes) -> None:
         self.heard += data

@@ -1,5 +1,7 @@
 """One peer's connection to the broker, as a machine."""
 
+from dataclasses import replace
+
 from automat import NoTransition
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,17 +10,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import PORT, UNKNOWN, Behaviour
+from p2phole.broker.admission import Admission
 from p2phole.broker.directory import MemoryDirectory
 from p2phole.broker.introduction import Introductions
-from p2phole.broker.session import SAMPLES, STALE, Announcement, Peer, Session, check, session
+from p2phole.broker.session import SAMPLES, STALE, Announcement, Peer, Session, session
 from p2phole.wire.codec import BadLine
 from p2phole.wire.messages import (
     DialBack,
     Error,
     Hello,
     Introduction,
+    Letter,
     Ping,
     Pong,
+    Possession,
     Register,
     Registered,
     Request,
@@ -29,8 +34,10 @@ from p2phole.wire.messages import (
 )
 
 OBSERVED = Endpoint.parse("192.0.2.1:4000")
-HELLO = Hello(1, "test")
+HELLO = Hello(2, "test")
+NONCE = "5" * 32
 GARBAGE = BadLine("bad-json", "no JSON")
+LETTER = Letter(f"{2:08x}" * 4, (b"t" * 16).hex(), "aGk=")
 HARD = Behaviour(PORT, PORT, "random", "silent")
 
 
@@ -41,6 +48,7 @@ def register(number: int = 1, **other: object) -> Register:
         "fingerprint": f"{number:064x}",
         "instance": f"{number:08x}" * 4,
         "candidates": (),
+        "possession": Possession("0" * 64, f"{number:032x}", "broker.example:9000", "0" * 128),
     }
     return Register(**{**values, **other})  # type: ignore[arg-type]
 
@@ -69,10 +77,20 @@ class SessionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.introductions = Introductions(MemoryDirectory(), lambda: b"t" * 16)
+        self.asked: list[tuple[Register, str]] = []
+        self.refusal: BadLine | None = None
+
+    def prove(self, message: Register, nonce: str) -> None:
+        """Believe it, or not."""
+        self.asked.append((message, nonce))
+        if self.refusal is not None:
+            raise self.refusal
 
     def connect(self) -> tuple[Session, Sent, Peer]:
         line = Sent()
-        peer = Peer(line, self.introductions, Announcement(9001, "192.0.2.9"), self.clock.seconds)
+        announcement = Announcement(9001, "192.0.2.9")
+        admission = Admission(self.prove)
+        peer = Peer(line, self.introductions, admission, announcement, NONCE, self.clock.seconds)
         return session(peer), line, peer
 
     def member(self, number: int, round_trip: float = 0.0, **other: object) -> tuple[Session, Sent, Peer]:
@@ -88,8 +106,30 @@ class SessionTests(SynchronousTestCase):
         machine.hello(HELLO)
         [welcome] = line.messages
         assert isinstance(welcome, Welcome)
-        self.assertEqual((welcome.version, welcome.observed), (1, OBSERVED))
+        self.assertEqual((welcome.version, welcome.observed), (2, OBSERVED))
+        self.assertEqual(welcome.nonce, NONCE)
         self.assertEqual((welcome.probe_port, welcome.probe_address), (9001, "192.0.2.9"))
+
+    def test_who_is_not_admitted(self) -> None:
+        """It hears why, and nobody hears of it."""
+        _, other, _ = self.member(2)
+        other.messages.clear()
+        self.refusal = BadLine("possession", "not yours")
+        machine, line, _ = self.member(1)
+        self.assertEqual(line.messages[1:], [Error("possession", "not yours")])
+        self.assertEqual((line.closed, other.messages), (1, []))
+        self.assertEqual(self.asked[-1], (register(1), NONCE))
+        machine.lost()
+        self.assertEqual(other.messages, [])
+
+    def test_a_letter(self) -> None:
+        machine, line, _ = self.member(1)
+        _, other, _ = self.member(2)
+        machine.letter(LETTER)
+        self.assertEqual(other.messages[-1], Letter(f"{1:08x}" * 4, LETTER.token, "aGk="))
+        before = len(line.messages)
+        machine.letter(replace(LETTER, token="0" * 32))
+        self.assertEqual((len(line.messages), line.closed), (before, 0))
 
     def test_registration_comes_before_introductions(self) -> None:
         self.member(1)
@@ -228,24 +268,24 @@ class SessionTests(SynchronousTestCase):
         self.assertRaises(NoTransition, machine.pong, Pong(0))
         self.assertRaises(NoTransition, machine.update, Update(()))
         self.assertRaises(NoTransition, machine.dial_back, DialBack())
+        self.assertRaises(NoTransition, machine.letter, LETTER)
         machine.hello(HELLO)
         self.assertRaises(NoTransition, machine.hello, HELLO)
         self.assertRaises(NoTransition, machine.pong, Pong(0))
         self.assertRaises(NoTransition, machine.update, Update(()))
         self.assertRaises(NoTransition, machine.dial_back, DialBack())
+        self.assertRaises(NoTransition, machine.letter, LETTER)
         machine.register(register())
         self.assertRaises(NoTransition, machine.hello, HELLO)
         self.assertRaises(NoTransition, machine.register, register())
 
     def test_every_input_is_known_to_the_test(self) -> None:
         names = {name for name in vars(Session) if not name.startswith("_")}
-        self.assertEqual(
-            names, {"hello", "register", "update", "request", "dial_back", "pong", "garbage", "replaced", "lost"}
-        )
+        self.assertEqual(names, {*self.INPUTS, "replaced"})
 
-    INPUTS = st.sampled_from(["hello", "register", "update", "request", "dial_back", "pong", "garbage", "lost"])
+    INPUTS = ("hello", "register", "update", "request", "letter", "dial_back", "pong", "garbage", "lost")
 
-    @given(st.lists(st.tuples(st.integers(0, 2), INPUTS), max_size=30))
+    @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(INPUTS)), max_size=30))
     @settings(deadline=None, max_examples=150)
     def test_any_order(self, steps: list[tuple[int, str]]) -> None:
         self.setUp()
@@ -253,6 +293,7 @@ class SessionTests(SynchronousTestCase):
         arguments = {
             "hello": (HELLO,),
             "update": (Update((), HARD, True),),
+            "letter": (LETTER,),
             "dial_back": (DialBack(),),
             "request": (Request(f"{2:08x}" * 4, ()),),
             "pong": (Pong(1),),
@@ -277,20 +318,3 @@ class SessionTests(SynchronousTestCase):
             said = len(line.messages)
             self.member(7)
             self.assertEqual(len(line.messages), said)
-
-
-class CheckTests(SynchronousTestCase):
-    def test_version_says_which_side_to_update(self) -> None:
-        check(Hello(1, ""))
-        for version, side in ((0, "update the peer"), (2, "update the broker")):
-            problem = self.assertRaises(BadLine, check, Hello(version, ""))
-            self.assertEqual(problem.code, "version")
-            self.assertIn(side, problem.detail)
-
-    def test_names(self) -> None:
-        check(register(name="J\u00f6rg", room="x" * 64))
-        for bad in ("", "x" * 65, "a\x1b[2J", "a\u202eb", "\u200b", "  "):
-            for field in ("name", "room"):
-                problem = self.assertRaises(BadLine, check, register(**{field: bad}))
-                self.assertEqual(problem.code, "bad-name")
-                self.assertIn(field, problem.detail)

@@ -55,6 +55,21 @@ class OptionsTests(SynchronousTestCase):
         settings = self.settings("--config", listens, "--port", "444")
         self.assertEqual((settings.listen, settings.port, settings.probe_port), ((), 444, 445))
 
+    def test_public_names(self) -> None:
+        """As peers give them to --broker."""
+        names = ("Broker.example", "broker.example:443", "2001:db8::1", "[2001:db8::1]:80", "tls:b.example:443")
+        settings = self.settings(*(word for name in names for word in ("--public-name", name)))
+        self.assertEqual(
+            settings.public_names,
+            (
+                "Broker.example:9000",
+                "broker.example:443",
+                "[2001:db8::1]:9000",
+                "[2001:db8::1]:80",
+                "b.example:443",
+            ),
+        )
+
     def test_bad_values_name_their_option(self) -> None:
         for option, value in (
             ("--port", "0"),
@@ -64,6 +79,9 @@ class OptionsTests(SynchronousTestCase):
             ("--probe-address", "broker.example"),
             ("--listen", "tcp:x"),
             ("--listen", ""),
+            ("--public-name", "0.0.0.0"),
+            ("--public-name", ""),
+            ("--public-name", "a:b"),
         ):
             self.assertTrue(self.refused(option, value).startswith(f"{option}: "))
 

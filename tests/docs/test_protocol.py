@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import cast, get_args
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.internet.interfaces import IConnector, IReactorTime
@@ -18,16 +19,19 @@ from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint
+from p2phole.broker.admission import Admission
 from p2phole.broker.directory import MemoryDirectory
 from p2phole.broker.introduction import Introductions
+from p2phole.broker.proof import Proof
 from p2phole.broker.protocol import Broker, BrokerProtocol
 from p2phole.broker.session import Announcement
 from p2phole.punch.race import CONFIRM, NOMINATE
+from p2phole.secure.possession import fingerprint_of, raw, sign
 from p2phole.secure.preface import MAGIC, PrefaceReader, build
 from p2phole.secure.roles import Identity, Pairing
 from p2phole.session.frames import HEADER, Frame, FrameReader, Kind
 from p2phole.session.session import Session, SessionUser
-from p2phole.wire.messages import Message
+from p2phole.wire.messages import Message, Register
 from tests.docs import Block, bare, blocks, read, table
 
 PAGE = read("docs/protocol.md")
@@ -35,8 +39,8 @@ PAGE = read("docs/protocol.md")
 _STEP = re.compile(r"([A-Z]) (>|<|connects from|is dialled|is|refuses|leaves)(?: (.*))?")
 _PASSES = re.compile(r"(\d+) (ms|s) pass")
 _ABBREVIATED = re.compile(r'"([0-9a-f]+)\.\.\."')
-_DIGITS = {"fingerprint": 64, "instance": 32, "token": 32}
-_TOKEN = 0x70000000
+_DIGITS = {"fingerprint": 64, "instance": 32, "token": 32, "nonce": 32, "key": 64, "signature": 128}
+_TOKEN, _NONCE = 0x70000000, 0xC0000000
 HERE, SECOND = "198.51.100.1", "198.51.100.2"
 
 
@@ -105,11 +109,13 @@ class Theatre:
 
     def __init__(self, probe_address: str = "") -> None:
         self.clock = Reactor()
-        self._tokens = 0
+        self._tokens = self._nonces = 0
         self.broker = Broker(
             Introductions(MemoryDirectory(), self._token),
+            Admission(self._believe),
             Announcement(9001, probe_address),
             cast(IReactorTime, self.clock),
+            self._nonce,
         )
         self.connections: dict[str, tuple[BrokerProtocol, Transport]] = {}
         self.heard: dict[str, list[str]] = {}
@@ -118,6 +124,15 @@ class Theatre:
     def _token(self) -> bytes:
         self._tokens += 1
         return bytes.fromhex(f"{_TOKEN + self._tokens:08x}".ljust(32, "0"))
+
+    def _nonce(self) -> bytes:
+        self._nonces += 1
+        return bytes.fromhex(f"{_NONCE + self._nonces:08x}".ljust(32, "0"))
+
+    def _believe(self, message: Register, nonce: str) -> None:
+        """The page's keys are made up; a signature of nothing but zeros is not believed even so."""
+        if not message.possession.signature.strip("0"):
+            Proof().check(message, nonce)
 
     def connect(self, name: str, endpoint: str) -> None:
         seen = Endpoint.parse(endpoint)
@@ -239,12 +254,12 @@ class TranscriptTests(SynchronousTestCase):
     def test_would_notice(self) -> None:
         """A transcript that is wrong does not pass."""
         for line in (
-            '{"type":"welcome","version":1}',
+            '{"type":"welcome","version":2}',
             '{"type":"error","code":"order","detail":"..."}',
         ):
             theatre = Theatre()
             theatre.play("A connects from 203.0.113.1:40001")
-            theatre.play('A > {"type":"hello","version":1,"software":"x"}')
+            theatre.play('A > {"type":"hello","version":2,"software":"x"}')
             self.assertRaises(AssertionError, theatre.play, f"A < {line}")
         self.assertRaises(AssertionError, theatre.play, "A < anything, since nothing was said")
         self.assertRaises(AssertionError, theatre.play, "A is closed")
@@ -256,10 +271,12 @@ class TranscriptTests(SynchronousTestCase):
 class OrderTests(SynchronousTestCase):
     """The state table."""
 
+    POSSESSION = '{"key":"a...","nonce":"b...","dialled":"broker.example:9000","signature":"c..."}'
     MESSAGES = {
-        "hello": '{"type":"hello","version":1,"software":"x"}',
+        "hello": '{"type":"hello","version":2,"software":"x"}',
         "register": '{"type":"register","name":"a","room":"r","fingerprint":"a...","instance":"b...",'
-        '"candidates":[]}',
+        f'"candidates":[],"possession":{POSSESSION}}}',
+        "letter": '{"type":"letter","instance":"c...","token":"d...","body":""}',
         "request": '{"type":"request","instance":"c...","candidates":[]}',
         "update": '{"type":"update","candidates":[]}',
         "dialback": '{"type":"dialback"}',
@@ -278,7 +295,7 @@ class OrderTests(SynchronousTestCase):
         return not errors
 
     def test_table(self) -> None:
-        header = ["hello", "register", "update", "request", "dialback", "pong"]
+        header = ["hello", "register", "update", "request", "letter", "dialback", "pong"]
         self.assertEqual(set(header), set(self.MESSAGES))
         self.assertIn("| state | " + " | ".join(header) + " |", PAGE)
         rows = table(PAGE, "state")
@@ -322,6 +339,29 @@ class TableTests(SynchronousTestCase):
                 found = delays(first, second)
                 self.assertEqual(found, tuple(max(ways) - way for way in ways))
                 self.assertTrue(all(0.0 <= each <= 0.5 for each in found))
+
+
+class PossessionTests(SynchronousTestCase):
+    """What is signed, in hexadecimal."""
+
+    def test_possession(self) -> None:
+        (block,) = blocks(PAGE, "possession")
+        values: dict[str, str] = {}
+        name = ""
+        for line in block.text.splitlines():
+            name = line[:13].strip() or name
+            values[name] = values.get(name, "") + line[13:].replace(" ", "")
+        key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(values["private key"]))
+        self.assertEqual(raw(key.public_key()).hex(), values["key"])
+        self.assertEqual(fingerprint_of(key.public_key()), values["fingerprint"])
+        nonces, room = (values["welcome"], values["nonce"]), (values["space"], values["room"])
+        self.assertEqual(values["signature"], sign(key, values["dialled"], nonces, room, values["instance"]))
+        fields = (values["dialled"], *nonces, *room, values["instance"])
+        message = b"p2phole registration 1\0" + b"".join(
+            len(field).to_bytes(4, "big") + field.encode() for field in fields
+        )
+        self.assertEqual(message.hex(), values["signed"])
+        key.public_key().verify(bytes.fromhex(values["signature"]), message)
 
 
 class PrefaceTests(SynchronousTestCase):

@@ -157,7 +157,7 @@ async def test_behind_a_proxy() -> None:
     class Proxied(Protocol):
         def connectionMade(self) -> None:
             self.transport.write(b"PROXY TCP4 203.0.113.7 198.51.100.1 40000 9000\r\n")
-            self.transport.write(b'{"type":"hello","version":1,"software":"test"}\n')
+            self.transport.write(b'{"type":"hello","version":2,"software":"test"}\n')
 
         def dataReceived(self, data: bytes) -> None:
             received.append(data)

@@ -194,7 +194,7 @@ class BrokerLinkTests(SynchronousTestCase):
             (b"", b"220 mail ESMTP\r\n"),
             (b"", b"x" * 100_000),
             (b"", b""),
-            (encode(Welcome(1, "x", WELCOME.observed)), b""),
+            (encode(Welcome(2, "x", WELCOME.observed, "0" * 32)), b""),
         ):
             self.setUp()
             self.brokers.answers, self.brokers.banner = {b'"hello"': answer}, banner

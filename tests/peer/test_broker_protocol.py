@@ -48,7 +48,7 @@ from tests.broker.test_session import register
 from tests.doubles import THERE, Wire
 
 OBSERVED = Endpoint.parse("203.0.113.5:7000")
-WELCOME = Welcome(1, "test", OBSERVED, 9001)
+WELCOME = Welcome(2, "test", OBSERVED, "0" * 32, 9001)
 INTRODUCTION = Introduction("bob", "b" * 64, "b" * 32, OBSERVED, (), "0" * 32, 1, 0.1)
 
 
@@ -119,7 +119,7 @@ class ConversationTests(BrokerProtocolTestCase):
     def test_from_hello_to_the_room(self) -> None:
         [hello] = self.said()
         assert isinstance(hello, Hello)
-        self.assertEqual((hello.version, self.settled), (1, []))
+        self.assertEqual((hello.version, self.settled), (2, []))
         self.hear(WELCOME)
         self.assertEqual(self.said(), [register()])
         self.hear(Registered())
@@ -234,7 +234,7 @@ class EndTests(BrokerProtocolTestCase):
             (lines(WELCOME, DialledBack("port", "reset")), "out of turn"),
             (b'{"type":"dialledback","origin":"port","outcome":"maybe"}\n', "not one of"),
             (b'{"type":"dialback"}\n', "unknown type"),
-            (b'{"type":"hello","version":1,"software":""}\n', "unknown type"),
+            (b'{"type":"hello","version":2,"software":""}\n', "unknown type"),
         ):
             self.setUp()
             self.wire.receive(data)

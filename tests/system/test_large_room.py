@@ -5,8 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
-from p2phole.wire.codec import encode
-from p2phole.wire.messages import Hello, Register
+from p2phole.wire.codec import decode_to_peer, encode
+from p2phole.wire.messages import Hello, Welcome
+from tests.broker.test_proof import signed
 from tests.support.recorder import Factory
 from tests.system.world import BROKER, World
 
@@ -21,9 +22,16 @@ class LargeRoomTests(SynchronousTestCase):
         for factory in factories:
             crowd.connectTCP(BROKER, 9000, factory)
         world.until(lambda: all(factory.made for factory in factories))
+        for factory in factories:
+            factory.only.transport.write(encode(Hello(2, "test")) + b"\n")
+        world.until(lambda: all(b'"welcome"' in factory.only.received for factory in factories))
         for number, factory in enumerate(factories):
-            register = Register("one of many", "lobby", "0" * 64, f"{number:04x}".ljust(32, "a"), ())
-            factory.only.transport.write(b"".join(encode(m) + b"\n" for m in (Hello(1, "test"), register)))
+            welcome = decode_to_peer(factory.only.received.splitlines()[0])
+            assert isinstance(welcome, Welcome)
+            message = signed(
+                nonce=welcome.nonce, name="one of many", instance=f"{number:04x}".ljust(32, "a")
+            )
+            factory.only.transport.write(encode(message) + b"\n")
         world.until(lambda: all(b'"registered"' in factory.only.received for factory in factories))
         newcomer = world.peer(world.site("newcomer"))
         world.until(lambda: len(newcomer.all(events.Introduced)) == 300)

@@ -60,7 +60,7 @@ class Liar(LineReceiver):
         peer, here = self.transport.getPeer(), self.transport.getHost()
         if content["type"] == "hello":
             seen = Endpoint.make(peer.host, self.script.seen.get(here.port, peer.port))
-            self.say(Welcome(1, "liar", self.script.observed or seen, **self.script.welcome))
+            self.say(Welcome(2, "liar", self.script.observed or seen, "0" * 32, **self.script.welcome))
         elif content["type"] == "register":
             self.script.link = self
             self.say(Registered())

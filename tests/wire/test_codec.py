@@ -16,6 +16,7 @@ from p2phole.wire.codec import BadLine, decode_to_broker, decode_to_peer, encode
 from tests import strategies
 
 HERE = Endpoint.parse("192.0.2.1:4000")
+POSSESSION = m.Possession("f" * 64, "f" * 32, "d" * 256, "f" * 128)
 HARD = Behaviour(PORT, ADDRESS, "sequential", "icmp")
 REGISTER = {
     "type": "register",
@@ -24,6 +25,7 @@ REGISTER = {
     "fingerprint": "a" * 64,
     "instance": "b" * 32,
     "candidates": [],
+    "possession": {"key": "c" * 64, "nonce": "d" * 32, "dialled": "broker.example:9000", "signature": "e" * 128},
 }
 
 
@@ -57,7 +59,10 @@ class RoundTripTests(SynchronousTestCase):
         name = "\U0001f98a" * 64
         many = (far,) * m.MAX_CANDIDATES
         nat = Behaviour(PORT, PORT, "sequential", "unknown")
-        encode(m.Register(name, name, "f" * 64, "f" * 32, many, ("f" * 8,) * m.MAX_LINKED, nat, False))
+        linked = ("f" * 8,) * m.MAX_LINKED
+        for space, room in (("open", name), ("secret", "f" * 64), ("code", "9" * 9)):
+            encode(m.Register(name, room, "f" * 64, "f" * 32, many, POSSESSION, space, linked, nat, False))
+        encode(m.Letter("f" * 32, "f" * 32, "/" * m.MAX_BODY))
         encode(m.Request("f" * 32, many, nat, False))
         encode(m.Update(many, nat, False))
         encode(m.Introduction(name, "f" * 64, "f" * 32, far.endpoint, many, "f" * 32, 2**31 - 1, 1 / 3, nat))
@@ -157,11 +162,15 @@ class RefusedTests(SynchronousTestCase):
                 self.assertEqual((problem.code, problem.detail), ("bad-message", f"register: {key} is missing"))
 
     def test_what_is_not_known_is_left_out(self) -> None:
+        shown = m.Possession("c" * 64, "d" * 32, "broker.example:9000", "e" * 128)
         message = decode_to_broker(line({**REGISTER, "colour": "blue"}))
-        self.assertEqual(message, m.Register("alice", "lobby", "a" * 64, "b" * 32, ()))
+        self.assertEqual(message, m.Register("alice", "lobby", "a" * 64, "b" * 32, (), shown))
 
     def test_wrong_values(self) -> None:
         good = {"kind": "host", "endpoint": "192.0.2.1:1"}
+        shown = {"key": "c" * 64, "nonce": "d" * 32, "dialled": "\u00e4" * 256, "signature": "e" * 128}
+        decode_to_broker(line({**REGISTER, "possession": shown}))
+        shown["dialled"] = "d" * 256
         for key, values in {
             "name": (None, 1, [], "x" * 257, "\ud800", True),
             "fingerprint": ("a" * 63, "a" * 65, "A" * 64, "g" * 64, "\u0661" * 64, 1, None),
@@ -184,6 +193,15 @@ class RefusedTests(SynchronousTestCase):
             "linked": (None, "x", [1], ["b" * 7], ["b" * 8] * (m.MAX_LINKED + 1), [["b" * 8]]),
             "nat": (None, "none", ["none"], [], 1, True),
             "prepare": (None, 0, 1, "true", [], {}),
+            "space": (None, "", "Open", "other", 1, ["open"], {"open": 1}),
+            "possession": (
+                None,
+                "x",
+                [],
+                {},
+                *({**shown, part: wrong} for part in shown for wrong in (None, 1, "\ud800", shown[part] + "e")),
+                *({other: shown[other] for other in shown if other != part} for part in shown),
+            ),
         }.items():
             for value in values:
                 self.assertEqual(self.code(line({**REGISTER, key: value})), "bad-message", (key, value))
@@ -212,6 +230,19 @@ class RefusedTests(SynchronousTestCase):
             for value in (None, "", "Port", "connected", 1, True, ["port"], {"port": 1}):
                 problem = self.assertRaises(BadLine, decode_to_peer, line({**good, key: value}))
                 self.assertEqual(problem.code, "bad-message")
+
+    def test_wrong_letters(self) -> None:
+        good = {"type": "letter", "instance": "a" * 32, "token": "b" * 32, "body": "aGVsbG8="}
+        for body in ("", "+/09azAZ=", "x" * m.MAX_BODY):
+            for decode in (decode_to_broker, decode_to_peer):
+                self.assertEqual(decode(line({**good, "body": body})), m.Letter("a" * 32, "b" * 32, body))
+        for key, values in {
+            "instance": (None, "a" * 31, "A" * 32),
+            "token": (None, "b" * 33, 1),
+            "body": (None, 1, [], "x" * (m.MAX_BODY + 1), "a b", "a\n", "\u0661", "-_"),
+        }.items():
+            for value in values:
+                self.assertEqual(self.code(line({**good, key: value})), "bad-message", (key, value))
 
     def test_each_side_has_its_own_messages(self) -> None:
         for message in (m.DialBack(), m.Update(())):
