@@ -97,7 +97,7 @@ class ConfigTests(WithFiles):
             "[p2pbroker]\nPort = 1\n": "'Port'",
             "[p2pbroker]\nprobe_port = 1\n": "'probe_port'",
             "[p2pbroker]\nconfig = x\n": "'config'",
-            "[p2ppeer]\nsecret-file = x\n": "'secret-file'",
+            "[p2ppeer]\nrelay = x\n": "'relay'",
         }.items():
             self.refused(["--config", self.config(text)], word)
 
@@ -163,7 +163,7 @@ class CommonTests(WithFiles):
         self.refused(["--port"], "--port")
 
     def test_options_of_later_issues(self) -> None:
-        later = "secret-file=x to=x no-host-candidates forward=x allow=x relay=x"
+        later = "forward=x allow=x relay=x"
         for option in (later + " cluster=x metrics=x status offer-relay").split():
             self.refused([f"--{option}"], option.partition("=")[0])
 

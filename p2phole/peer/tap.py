@@ -30,7 +30,7 @@ class Options(ConfigurableOptions):
         "line of its standard input. What they send goes to standard output."
     )
     optParameters: ClassVar[list[list[Any]]] = [
-        ["broker", None, None, "HOST[:PORT], tcp:HOST:PORT or tls:HOST:PORT (required)"],
+        ["broker", None, None, "HOST[:PORT], or tls:HOST:PORT (required)"],
         ["name", None, None, "shown to the others (default: your user name)"],
         ["room", None, None, "whom to meet (default: lobby)"],
         ["events", None, None, "append events to this file; - is standard output"],

@@ -32,6 +32,7 @@ from p2phole.wire.messages import (
     Error,
     Hello,
     Introduction,
+    Letter,
     Message,
     Ping,
     Pong,
@@ -62,8 +63,11 @@ class Room:
         self.told.append(welcome)
         return register()
 
-    def registered(self, link: BrokerProtocol) -> None:
+    def registered(self, link: BrokerProtocol, message: Registered) -> None:
         self.told.append("registered")
+
+    def letter(self, message: Letter) -> None:
+        self.told.append(message)
 
     def introduced(self, message: Introduction) -> None:
         self.told.append(message)
@@ -195,7 +199,7 @@ class EndTests(BrokerProtocolTestCase):
         self.assertEqual(self.room.told, ["unregistered: this peer closed the connection"])
 
     def test_dropped_by_the_room_as_it_is_registered(self) -> None:
-        self.room.registered = lambda link: link.abort()  # type: ignore[method-assign]
+        self.room.registered = lambda link, message: link.abort()  # type: ignore[method-assign]
         self.hear(WELCOME, Registered())
         self.assertEqual((len(self.settled), self.wire.aborted), (1, True))
 

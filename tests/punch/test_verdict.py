@@ -155,11 +155,12 @@ class ReasonTests(SynchronousTestCase):
                 report(),
                 *(report(outcome) for outcome in OUTCOMES),
                 report("silent", drops=("unproven",)),
+                Report({}, {}, held=True),
             )
             for mine, theirs in ((HOME, HOME), (RANDOM, RANDOM), (RANDOM, RESETS))
             for one in (False, True)
         }
-        self.assertEqual(set(REASONS) - given_, {"broker", "gone"})
+        self.assertEqual(set(REASONS) - given_, {"broker", "gone", "secret", "locked", "changed"})
 
     def test_each_says_what_to_change(self) -> None:
         for word, sentence in REASONS.items():
