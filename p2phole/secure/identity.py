@@ -93,11 +93,12 @@ def load_or_make(path: Path) -> Credentials:
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     content = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    # mkstemp gives mode 0600; a hard link appears whole or not at all and, unlike a rename, never
-    # replaces the key of a peer that was quicker.
+    # A hard link appears whole or not at all and, unlike a rename, never replaces the key of a peer that was
+    # quicker.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)  # whatever the umask has left of it
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -60,6 +60,17 @@ class LoadOrMakeTests(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(self.path.parent.stat().st_mode), 0o700)
         self.assertEqual([path.name for path in self.path.parent.iterdir()], ["key.pem"])
 
+    def test_for_nobody_else_under_any_umask(self) -> None:
+        self.folder.mkdir()
+        for umask in (0o022, 0o077, 0o277, 0o777):
+            path = self.folder / f"{umask}.pem"
+            old = os.umask(umask)
+            try:
+                load_or_make(path)
+            finally:
+                os.umask(old)
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+
     def test_several_at_the_same_moment_get_one_key(self) -> None:
         barrier, found = Barrier(6), []
 
