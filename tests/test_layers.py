@@ -25,6 +25,7 @@ PURE = (
     "broker.introduction",
     "broker.settings",
     "punch.candidates",
+    "punch.ledger",
     "punch.schedule",
     "punch.mapping",
     "punch.prediction",

@@ -28,6 +28,7 @@ from p2phole.peer.settings import PeerSettings
 from p2phole.punch.birthday import Gate
 from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.interfaces import interface_addresses
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.portmap.grant import doubt, told
 from p2phole.punch.portmap.mapper import PortMapper
 from p2phole.punch.shared_port import SharedPort
@@ -95,6 +96,7 @@ class PeerService(Service):
         self._warned = False
         self._discovered: Deferred[None] = Deferred()
         self.gate = Gate(reactor)
+        self.ledger = SynLedger()
         self._mapper: PortMapper | None = None
         self._claimed: Endpoint | None = None
         """What the router says that it has mapped for this peer."""
@@ -161,7 +163,9 @@ class PeerService(Service):
     def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         own = [interface.ip for interface in self._own_addresses]
-        self._observer = Observer(self.clock, self.port, self.port.fresh, own, link.local, link.remote, welcome)
+        self._observer = Observer(
+            self.clock, self.port, self.port.fresh, self.ledger, own, link.local, link.remote, welcome
+        )
         linked = [encounter.instance[:LINKED_PREFIX] for encounter in self._encounters.values() if encounter.link]
         return Register(
             name=self._settings.name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol as Interface
 
 from automat import TypeMachineBuilder
@@ -92,7 +93,6 @@ class Start:
 
     def dial_all(self, until: float) -> None:
         """Send the first SYN to every candidate, all in one turn."""
-        guesses_end = self.clock.seconds() + GUESS_SECONDS
         for candidate in self.candidates:
             # A host candidate of a private network has no router before it.
             guarded = candidate.kind != "host" or not is_private(candidate.endpoint.ip)
@@ -102,8 +102,9 @@ class Start:
                 candidate,
                 Redial(self.random, guarded),
                 self.budget,
-                min(until, guesses_end) if candidate.kind == "predicted" else until,
+                until,
                 lambda _candidate: self.channel(),
+                GUESS_SECONDS if candidate.kind == "predicted" else inf,
             )
             self.dials.append(dial)
             dial.dial()
