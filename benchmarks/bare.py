@@ -23,6 +23,7 @@ from p2phole.peer.settings import BrokerAddress
 from p2phole.punch.candidates import Surroundings, gather, to_dial
 from p2phole.punch.dial import Dial
 from p2phole.punch.interfaces import interface_addresses
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.schedule import Redial, SynBudget
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure.possession import fingerprint_of, raw, sign
@@ -128,7 +129,7 @@ class BarePeer:
         reactor.callLater(message.delay + self.give_up, self.end, None)
 
     def dial(self, message: Introduction) -> None:
-        budget, until = SynBudget(), reactor.seconds() + self.give_up
+        budget, until = SynBudget(SynLedger()), reactor.seconds() + self.give_up
         dialler = self.port.fresh if self.policy == "fresh" else self.port
         for candidate in to_dial(message.candidates, message.observed, self.here):
             redial = POLICIES[self.policy]()

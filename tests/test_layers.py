@@ -27,6 +27,7 @@ PURE = (
     "broker.proof",
     "broker.settings",
     "punch.candidates",
+    "punch.ledger",
     "punch.schedule",
     "punch.mapping",
     "punch.prediction",

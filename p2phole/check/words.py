@@ -61,7 +61,7 @@ _REMEDY = {
     "firewall": "allow incoming TCP to the peer's port (--port) in the firewall",
     "mapping": "have the router map a port to the peer (--map-port)",
 }
-NO_REMEDY = {"unproven", "nothing-to-dial", "unreachable", "lost", "broker", "gone"}
+NO_REMEDY = {"unproven", "nothing-to-dial", "unreachable", "busy", "lost", "broker", "gone"}
 """Reasons that have nothing to do with how the two networks behave: what they say themselves is all."""
 
 

@@ -19,6 +19,7 @@ from p2phole.punch import birthday
 from p2phole.punch.attempt import DEADLINE, Attempt, Start, Success, attempt
 from p2phole.punch.birthday import Gate
 from p2phole.punch.candidates import forbidden, to_dial
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.prediction import calls_for_many_ports, calls_for_many_tries, order, takes_long
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import REASONS, Report, reason, technique
@@ -47,6 +48,7 @@ class Company(Interface):
     random: Callable[[], float]
 
     gate: Gate
+    ledger: SynLedger
     presence: Presence
     trust: Trust
 
@@ -80,7 +82,7 @@ class Encounter:
         self._before: list[Endpoint] = []
         self._worked: tuple[Candidate, ...] = ()
         """Where this member was reached last, which may be an endpoint that nobody names."""
-        self._round = Round(self, company.clock, company.random)
+        self._round = Round(self, company.clock, company.random, company.ledger)
         self.meeting = meeting(self._round)
         self.session = Session(company.clock, session_ident, self)
         self._company = company

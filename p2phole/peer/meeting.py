@@ -16,6 +16,7 @@ from automat import TypeMachineBuilder
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.punch.attempt import Success
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.schedule import SynBudget
 from p2phole.wire.messages import Introduction
 
@@ -105,9 +106,10 @@ class Round:
     actions: Actions
     clock: IReactorTime
     random: Callable[[], float]
+    ledger: SynLedger
     starts: int = 0
     since: float = 0.0
-    budget: SynBudget = field(default_factory=SynBudget)
+    budget: SynBudget = field(init=False)
     rest: float = FIRST_REST
     timer: IDelayedCall | None = None
 
@@ -122,7 +124,7 @@ class Round:
         self.stop_timer()
         if not self.starts:
             self.since = self.clock.seconds()
-            self.budget = SynBudget()
+            self.budget = SynBudget(self.ledger)
             self.actions.tell_introduced()
         self.starts += 1
         self.actions.begin_start(message)

@@ -15,6 +15,7 @@ from p2phole.addresses import Candidate, Endpoint, IPAddress, is_loopback, is_pr
 from p2phole.behaviour import UNKNOWN
 from p2phole.punch.dial import Dialler
 from p2phole.punch.discovery import probe
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.mapping import Observation, find, step_of
 from p2phole.punch.prediction import predicted
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
@@ -38,6 +39,7 @@ class Observer:
         clock: IReactorTime,
         dialler: Dialler,
         fresh: Dialler,
+        ledger: SynLedger,
         own: Sequence[IPAddress],
         local: Endpoint,
         broker: Endpoint,
@@ -50,6 +52,7 @@ class Observer:
         self._clock = clock
         self._dialler = dialler
         self._fresh = fresh
+        self._ledger = ledger
         self._own = own
         self._local = local
         self._near, self._far = _targets(broker, welcome)
@@ -96,8 +99,7 @@ class Observer:
         self._looked()
         await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
         if not self._went_far:
-            self._went_far = True
-            await self._look(self._far)
+            await self._look_far()
 
     def _looked(self) -> None:
         waiting, self._first_look = self._first_look or [], None
@@ -142,12 +144,22 @@ class Observer:
         if self.behaviour.mapping == "unknown" and self.may_be_hard and not self._went_far:
             # Somebody waits to be introduced: whether the mapping depends on the address counts for more
             # than what the filter lets in from there, which is spoiled by this.
-            self._went_far = True
-            await self._look(self._far)
+            await self._look_far()
         # The distance of ports wants to be seen twice; and what was seen last may be long ago.
         if self._step and self._near and (len(set(self._ports)) < 3 or not newcomer):
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
             self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
+
+    async def _look_far(self) -> None:
+        self._went_far = True
+        allowed = []
+        for target in self._far:
+            # It is the broker who names this address, perhaps somebody else's, and may do so again and again.
+            now = self._clock.seconds()
+            if not self._ledger.wait(target.ip, now):
+                self._ledger.spend(target.ip, now)
+                allowed.append(target)
+        await self._look(allowed)
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
         found = await probe(self._clock, self._dialler, self, targets)

@@ -13,6 +13,7 @@ from p2phole.behaviour import UNKNOWN, Behaviour
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.observer import Observer
 from p2phole.punch.candidates import Surroundings, gather
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.portmap.grant import doubt, told
 from p2phole.punch.portmap.mapper import PortMapper
 from p2phole.punch.shared_port import SharedPort
@@ -32,6 +33,7 @@ class Presence:
         self,
         reactor: Any,
         port: SharedPort,
+        ledger: SynLedger,
         interfaces: Callable[[], tuple[InterfaceAddress, ...]],
         told: Callable[[Behaviour], None],
         *,
@@ -41,6 +43,7 @@ class Presence:
     ) -> None:
         self._clock = reactor
         self._port = port
+        self._ledger = ledger
         self._interfaces = interfaces
         self._told = told
         self._closed = closed
@@ -62,7 +65,7 @@ class Presence:
         """The broker has greeted, and said how it sees this peer."""
         own = [interface.ip for interface in self._own]
         self._observer = Observer(
-            self._clock, self._port, self._port.fresh, own, link.local, link.remote, welcome
+            self._clock, self._port, self._port.fresh, self._ledger, own, link.local, link.remote, welcome
         )
 
     def registered(self, link: BrokerProtocol) -> Endpoint:

@@ -29,6 +29,7 @@ from p2phole.peer.settings import PeerSettings
 from p2phole.peer.trust import People, make_trust
 from p2phole.punch.birthday import Gate
 from p2phole.punch.interfaces import interface_addresses
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import REASONS
 from p2phole.secure.codes import Code
@@ -90,6 +91,7 @@ class PeerService(Service):
         self.events = sink if sink is not None else events.NullSink()
         self.random = random
         self.gate = Gate(reactor)
+        self.ledger = SynLedger()
         self._reactor = reactor
         self._settings = settings
         self._fail = fail
@@ -136,6 +138,7 @@ class PeerService(Service):
         self.presence = Presence(
             self._reactor,
             self.port,
+            self.ledger,
             self._interfaces,
             self._tell_nat,
             map_port=self._settings.map_port,

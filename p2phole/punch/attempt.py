@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol as Interface
 
 from automat import TypeMachineBuilder
@@ -115,7 +116,6 @@ class Start:
         self._dial(self.add(candidates))
 
     def _dial(self, candidates: tuple[Candidate, ...]) -> None:
-        until, guesses_end = self.until, self.clock.seconds() + GUESS_SECONDS
         for candidate in candidates:
             # A host candidate of a private network has no router before it.
             guarded = candidate.kind != "host" or not is_private(candidate.endpoint.ip)
@@ -125,8 +125,9 @@ class Start:
                 candidate,
                 Redial(self.random, guarded),
                 self.budget,
-                min(until, guesses_end) if candidate.kind == "predicted" else until,
+                self.until,
                 lambda _candidate: self.channel(),
+                GUESS_SECONDS if candidate.kind == "predicted" else inf,
             )
             self.dials.append(dial)
             dial.dial()

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from math import inf
 from typing import Protocol as Interface
 
-from twisted.internet.error import ConnectionRefusedError, NoRouteError, TCPTimedOutError, TimeoutError
+from twisted.internet.error import (
+    ConnectionRefusedError,
+    NoRouteError,
+    TCPTimedOutError,
+    TimeoutError,
+    UserError,
+)
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
 from p2phole.addresses import Candidate, Endpoint
-from p2phole.punch.schedule import Redial, SynBudget
+from p2phole.punch.schedule import EARLY, LATE, REPEATED, Redial, SynBudget
 
 ELSEWHERE = 0.5
 """Pause in seconds after the 4-tuple was found in use, which costs no SYN."""
@@ -26,8 +33,11 @@ class Dialler(Interface):
 
 
 class Dial(ClientFactory):
-    """Dials one candidate.  ``outcome`` is the last thing that happened, one word: ``silent``,
-    ``refused``, ``unreachable``, ``elsewhere``, ``connected``, ``lost`` or ``spent``."""
+    """Dials one candidate until the instant ``until``, or for so many ``seconds`` after its first SYN.
+
+    ``outcome`` is the last thing that happened, one word: ``silent``, ``refused``, ``unreachable``,
+    ``elsewhere``, ``connected``, ``lost``, ``spent``, or ``busy``: no SYN could leave yet.
+    """
 
     noisy = False
 
@@ -40,19 +50,23 @@ class Dial(ClientFactory):
         budget: SynBudget,
         until: float,
         build: Callable[[Candidate], Protocol],
+        seconds: float = inf,
     ) -> None:
         self.candidate = candidate
-        self.outcome = "silent"
+        self.outcome = "busy"
         self._clock = clock
         self._dialler = dialler
         self._redial = redial
         self._budget = budget
         self._until = until
+        self._seconds = seconds
         self._build = build
         self._connector: IConnector | None = None
         self._timer: IDelayedCall | None = None
+        self._repeat: IDelayedCall | None = None
         self._stopped = False
-        self._left = self._patience = 0.0
+        self._left = self._stamp = 0.0
+        self._syns = 0
 
     def dial(self) -> None:
         """Send a SYN as soon as the budget allows."""
@@ -66,11 +80,43 @@ class Dial(ClientFactory):
         elif wait > 0:
             self._later(wait)
         else:
-            ip = self.candidate.endpoint.ip
-            seconds = min(self._until - now, self._budget.patience(ip))
-            self._budget.spend(ip, now, seconds)
-            self._left, self._patience = now, seconds
-            self._connector = self._dialler.dial(self.candidate.endpoint, self, seconds)
+            if self.outcome == "busy":
+                self.outcome = "silent"
+                self._until = min(self._until, now + self._seconds)
+            self._left, self._syns = now, 1
+            self._stamp = self._budget.spend(self.candidate.endpoint.ip, now)
+            self._repeat = self._clock.callLater(REPEATED - EARLY, self._about_to_repeat)
+            self._connector = self._dialler.dial(self.candidate.endpoint, self, self._until - now)
+
+    def _about_to_repeat(self) -> None:
+        ip, now = self.candidate.endpoint.ip, self._clock.seconds()
+        self._repeat = None
+        wait = self._budget.wait(ip, now)
+        if wait == 0:
+            expected = self._left + REPEATED * self._syns
+            self._budget.spend(ip, now, expected + LATE * self._syns)
+            self._syns += 1
+            pause = max(0.0, expected + REPEATED - EARLY - now)
+            self._repeat = self._clock.callLater(pause, self._about_to_repeat)
+            return
+        # The mapping that the first one has made in our router outlives the socket, and the acceptor takes
+        # what comes.
+        self._give_up()
+        if wait is not None:
+            self._later(wait)
+
+    def _give_up(self) -> None:
+        """Close what is under way."""
+        self._answered()
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            connector.stopConnecting()
+
+    def _answered(self) -> None:
+        """The kernel repeats nothing any more."""
+        repeat, self._repeat = self._repeat, None
+        if repeat is not None:
+            repeat.cancel()
 
     def stop(self) -> None:
         """Dial no more; a connection that stands is not touched."""
@@ -78,36 +124,34 @@ class Dial(ClientFactory):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        connector, self._connector = self._connector, None
-        if connector is not None and self.outcome != "connected":
-            self._account()
-            connector.stopConnecting()
+        if self.outcome != "connected":
+            self._give_up()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """Connected: by the other side's SYN or by its acceptor, there is no telling which."""
         if self._stopped:
             return None
-        self._account()
+        self._answered()
         self.outcome = "connected"
         return self._build(self.candidate)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """Refused, unreachable, or nothing came."""
+        if self._stopped or type(reason.value) is UserError:
+            return  # closed from here; TimeoutError is a kind of UserError
         self._connector = None
-        if self._stopped:
-            return
-        self._account()
+        self._answered()
         number = getattr(reason.value, "osError", None)
         if reason.check(TimeoutError, TCPTimedOutError):
             self.outcome = "silent"
         elif number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
             # Our acceptor has won this very 4-tuple already, or an old connection still lingers on it.
             self.outcome = "elsewhere"
-            self._budget.unused(self.candidate.endpoint.ip, 1)  # nothing has left this machine
+            self._budget.unspend(self.candidate.endpoint.ip, self._stamp)  # nothing has left this machine
             self._later(ELSEWHERE)
         elif reason.check(NoRouteError):
             self.outcome = "unreachable"
-            self._budget.unused(self.candidate.endpoint.ip, 1)
+            self._budget.unspend(self.candidate.endpoint.ip, self._stamp)
             self._later(ELSEWHERE)
         else:
             # Mostly RST; some firewalls send an ICMP error, which reads as a host that can't be reached.
@@ -120,10 +164,6 @@ class Dial(ClientFactory):
         if not self._stopped:
             self.outcome = "lost"
             self._later(ELSEWHERE)
-
-    def _account(self) -> None:
-        repeats = int(min(self._patience, self._clock.seconds() - self._left))
-        self._budget.unused(self.candidate.endpoint.ip, int(self._patience) - repeats)
 
     def _later(self, seconds: float) -> None:
         if self._timer is None:

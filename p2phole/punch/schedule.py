@@ -7,9 +7,10 @@ routers drop instead, the SYN is left alone, since the kernel repeats it from th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
+
+from p2phole.addresses import IPAddress
+from p2phole.punch.ledger import SynLedger
 
 AT_ONCE = 8
 """Refusals that are answered at once; more would be used up in no time by a router that is near."""
@@ -17,8 +18,11 @@ SHORTEST, LONGEST = 0.010, 0.100
 """Bounds in seconds of the random pause after that: a fixed one phase-locks with the other side's."""
 PATIENT = 0.25
 """First pause in seconds towards an address that no router guards; it doubles."""
-PER_SECOND = 30
 IN_ALL = 60
+"""SYNs to one address in one round."""
+REPEATED, EARLY, LATE = 1.0, 0.08, 0.125
+"""The kernel repeats a SYN about once a second (tcp_syn_linear_timeouts; older ones less often), and its timers
+are late by an eighth at the most: whether it may is asked so many seconds before."""
 GUESS_SECONDS = 0.9
 """How long a predicted port is dialled: the kernel would repeat the SYN after a second, and many ports would
 use up what may be sent to one address.  The listener takes what comes late."""
@@ -47,30 +51,22 @@ class Redial:
 
 
 class SynBudget:
-    """At most 30 SYNs in any second and 60 in all to one address, over the starts of one introduction."""
+    """At most 60 SYNs to one address over the starts of one introduction, and what the process's ledger allows."""
 
-    def __init__(self) -> None:
-        self._recent: dict[IPv4Address | IPv6Address, deque[float]] = {}
-        self._spent: dict[IPv4Address | IPv6Address, int] = {}
+    def __init__(self, ledger: SynLedger) -> None:
+        self._ledger = ledger
+        self._spent: dict[IPAddress, int] = {}
 
-    def wait(self, ip: IPv4Address | IPv6Address, now: float) -> float | None:
-        """Seconds until the next SYN to that address may leave; None: never again."""
-        if self._spent.get(ip, 0) >= IN_ALL:
-            return None
-        recent = self._recent.setdefault(ip, deque())
-        while recent and recent[0] <= now - 1.0:
-            recent.popleft()
-        return 0.0 if len(recent) < PER_SECOND else max(0.0, recent[0] + 1.0 - now)
+    def wait(self, ip: IPAddress, now: float) -> float | None:
+        """Seconds after which to ask again whether a SYN may leave; 0: it may now; None: never again."""
+        return None if self._spent.get(ip, 0) >= IN_ALL else self._ledger.wait(ip, now)
 
-    def patience(self, ip: IPv4Address | IPv6Address) -> float:
-        """Seconds that the next SYN may go unanswered: the kernel repeats it about once a second."""
-        return IN_ALL - self._spent.get(ip, 0) - 0.1
+    def spend(self, ip: IPAddress, now: float, latest: float | None = None) -> float:
+        """A SYN leaves now, or at ``latest``; what to give to :meth:`unspend` if it does not."""
+        self._spent[ip] = self._spent.get(ip, 0) + 1
+        return self._ledger.spend(ip, now, latest)
 
-    def spend(self, ip: IPv4Address | IPv6Address, now: float, seconds: float = 0.0) -> None:
-        """A SYN leaves now, and the kernel repeats it for so long at the most."""
-        self._recent.setdefault(ip, deque()).append(now)
-        self._spent[ip] = self._spent.get(ip, 0) + 1 + int(seconds)
-
-    def unused(self, ip: IPv4Address | IPv6Address, syns: int) -> None:
-        """So many SYNs that were reckoned with, mostly repeats of the kernel's, did not leave."""
-        self._spent[ip] -= syns
+    def unspend(self, ip: IPAddress, stamp: float) -> None:
+        """That one has not left this machine."""
+        self._spent[ip] -= 1
+        self._ledger.unspend(ip, stamp)

@@ -30,6 +30,8 @@ REASONS = {
     "incoming TCP in the firewall of one side, or use another network on one side.",
     "unreachable": "This machine has no route to any address of the other side: check this machine's network, "
     "and that both sides have IPv4 or both have IPv6.",
+    "busy": "This peer has sent as much to the other side's address, or in all, as it may in a minute: nothing to "
+    "do, it is tried again.",
     "silent": "Nothing came back from the other side: a router or firewall on one of the two sides drops "
     "the connections, or maps every one to a new port: allow incoming TCP on one side, use IPv6, or another "
     "network.",
@@ -96,6 +98,8 @@ def _seen(outcomes: set[str]) -> str:
         return "unreachable"
     if outcomes & {"refused", "spent"}:
         return "refused"
+    if "busy" in outcomes:
+        return "busy"
     if "silent" in outcomes:
         return "silent"
     return "lost" if outcomes & {"lost", "connected", "elsewhere"} else "unreachable"

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole.addresses import Endpoint
 from p2phole.peer.meeting import ANSWER_SECONDS, FIRST_REST, LONGEST_REST, Meeting, Round, meeting
 from p2phole.punch.attempt import Success
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.verdict import REASONS
 from p2phole.wire.messages import Introduction
 
@@ -59,7 +60,7 @@ class MeetingTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.done = Done()
-        self.round = Round(self.done, self.clock, lambda: 0.5)
+        self.round = Round(self.done, self.clock, lambda: 0.5, SynLedger())
         self.meeting = meeting(self.round)
 
     def log(self) -> list[str]:

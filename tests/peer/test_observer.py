@@ -12,6 +12,7 @@ from p2phole.addresses import Endpoint
 from p2phole.behaviour import ADDRESS, INDEPENDENT, PORT, Behaviour
 from p2phole.peer.observer import DIALLED_BACK_SECONDS, SPARE, Observer
 from p2phole.punch.discovery import PROBE_SECONDS
+from p2phole.punch.ledger import SynLedger
 from p2phole.wire.codec import decode_to_broker, encode
 from p2phole.wire.messages import DialledBack, Error, Hello, Welcome
 from tests.doubles import HERE, THERE
@@ -29,6 +30,9 @@ def at(port: int) -> str:
 class ObserverTestCase(SynchronousTestCase):
     """The probes from the shared port go by ``shared``, those from fresh ones by ``fresh``; ``log`` has both."""
 
+    def setUp(self) -> None:
+        self.ledger = SynLedger()
+
     def observer(self, broker: Endpoint = BROKER, seen: str = at(4000), **welcome: Any) -> Observer:
         self.clock = Clock()
         self.shared, self.fresh = FakeDialler(self.clock), FakeDialler(self.clock)
@@ -38,6 +42,7 @@ class ObserverTestCase(SynchronousTestCase):
             self.clock,
             self.shared,
             self.fresh,
+            self.ledger,
             [LOCAL.ip],
             LOCAL,
             broker,

@@ -12,6 +12,7 @@ from p2phole.addresses import Candidate, Endpoint
 from p2phole.peer.acceptor import Acceptor
 from p2phole.punch.attempt import DEADLINE, Start, Success, attempt
 from p2phole.punch.birthday import many_ports
+from p2phole.punch.ledger import SynLedger
 from p2phole.punch.schedule import PATIENT, SynBudget
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import Report
@@ -42,7 +43,7 @@ class AttemptTestCase(SynchronousTestCase):
             LEADS if leads else FOLLOWS,
             candidates,
             delay,
-            SynBudget(),
+            SynBudget(SynLedger()),
             lambda: 0.5,
             self.won.append,
             self.lost.append,
@@ -70,7 +71,7 @@ class AttemptTests(AttemptTestCase):
 
     def test_predicted_ports_leave_the_rest_its_syns(self) -> None:
         guesses = [Candidate("predicted", Endpoint(SEEN.endpoint.ip, 5001 + number)) for number in range(8)]
-        budget = SynBudget()
+        budget = SynBudget(SynLedger())
         for _ in range(3):
             start = self.start(*guesses, SEEN)
             start.budget = budget
@@ -224,7 +225,7 @@ class PairTests(SynchronousTestCase):
             LEADS if leads else FOLLOWS,
             tuple(Candidate("srflx", Endpoint.parse(text)) for text in candidates),
             delay,
-            SynBudget(),
+            SynBudget(SynLedger()),
             lambda: 0.5,
             lambda success: self.won.__setitem__(name, success),
             lambda report: self.lost.__setitem__(name, report),

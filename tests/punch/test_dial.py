@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
@@ -11,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.punch.dial import ELSEWHERE, Dial
-from p2phole.punch.schedule import AT_ONCE, IN_ALL, PATIENT, PER_SECOND, Redial, SynBudget
+from p2phole.punch.ledger import PER_SECOND, SynLedger
+from p2phole.punch.schedule import AT_ONCE, GUESS_SECONDS, IN_ALL, PATIENT, Redial, SynBudget
 from tests.doubles import THERE
 from tests.punch.dialling import Call, FakeDialler
 
@@ -23,15 +26,18 @@ class DialTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.dialler = FakeDialler(self.clock)
-        self.budget = SynBudget()
+        self.ledger = SynLedger()
+        self.budget = SynBudget(self.ledger)
         self.built: list[Candidate] = []
 
-    def dial(self, eager: bool = True) -> Dial:
+    def dial(self, eager: bool = True, port: int = 5000, until: float = UNTIL, seconds: float = inf) -> Dial:
         def build(candidate: Candidate) -> Protocol:
             self.built.append(candidate)
             return Protocol()
 
-        dial = Dial(self.clock, self.dialler, CANDIDATE, Redial(lambda: 0.5, eager), self.budget, UNTIL, build)
+        candidate = Candidate("srflx", Endpoint(CANDIDATE.endpoint.ip, port))
+        redial = Redial(lambda: 0.5, eager)
+        dial = Dial(self.clock, self.dialler, candidate, redial, self.budget, until, build, seconds)
         dial.dial()
         return dial
 
@@ -180,70 +186,76 @@ class BudgetTests(DialTestCase):
 
     def test_spent(self) -> None:
         for _ in range(IN_ALL):
-            self.budget.spend(CANDIDATE.endpoint.ip, -10.0)
+            self.budget.spend(CANDIDATE.endpoint.ip, -100.0)
         dial = self.dial()
         self.assertEqual((self.dialler.calls, dial.outcome), ([], "spent"))
 
     def test_full_for_this_second(self) -> None:
+        """Also by what other members of the room get: it waits."""
         for _ in range(PER_SECOND):
-            self.budget.spend(CANDIDATE.endpoint.ip, 0.0)
-        self.dial()
-        self.assertEqual(self.dialler.calls, [])
-        self.clock.advance(1.0)
-        self.assertEqual(len(self.dialler.calls), 1)
+            self.ledger.spend(CANDIDATE.endpoint.ip, 0.0)
+        dial = self.dial()
+        self.assertEqual((self.dialler.calls, dial.outcome), ([], "busy"))
+        self.clock.pump([0.1] * 12)
+        self.assertEqual((len(self.dialler.calls), dial.outcome), (1, "silent"))
 
-    def test_what_the_kernel_did_not_repeat_is_given_back(self) -> None:
-        for how in ("refuse", "icmp", "stop", "answer"):
-            self.setUp()
-            dial = self.dial()
-            self.clock.advance(2.5)
-            if how == "stop":
-                dial.stop()
-            elif how == "answer":
-                self.last.answer(THERE)
-            else:
-                getattr(self.last, how)()
-            self.assertEqual(int(self.budget.patience(CANDIDATE.endpoint.ip)), IN_ALL - 3 - 1, how)
+    def test_a_guess_has_its_time_from_the_first_syn_on(self) -> None:
+        for _ in range(PER_SECOND):
+            self.ledger.spend(CANDIDATE.endpoint.ip, 0.0)
+        dial = self.dial(seconds=GUESS_SECONDS)
+        self.clock.pump([0.1] * 12)
+        self.assertAlmostEqual(self.last.timeout, GUESS_SECONDS)
+        self.last.time_out()
+        self.clock.advance(UNTIL)
+        self.assertEqual((len(self.dialler.calls), dial.outcome), (1, "silent"))
 
-    def syns(self) -> int:
-        """Those of the kernel too: after 1, 2, 3, 4 and 5 s (tcp_syn_linear_timeouts)."""
-        return sum(1 + int(self.ended[call] - call.at) for call in self.dialler.calls)
+    def test_the_kernel_repeats_while_it_may(self) -> None:
+        """Else the socket is closed before it does, and dialled again when a SYN may leave."""
+        dial = self.dial()
+        self.clock.advance(0.5)
+        for _ in range(PER_SECOND):
+            self.ledger.spend(CANDIDATE.endpoint.ip, 0.5)
+        self.clock.pump([0.1] * 4)
+        self.assertEqual(self.last.state, "connecting")
+        self.clock.advance(0.05)
+        self.assertEqual((self.last.state, dial.outcome), ("disconnected", "silent"))
+        self.clock.pump([0.1] * 10)
+        self.assertEqual((len(self.dialler.calls), self.last.state), (2, "connecting"))
+        dial.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    ended: dict[Call, float]
+    def test_the_kernel_repeats_no_more_than_a_round_has(self) -> None:
+        for _ in range(IN_ALL - 2):
+            self.budget.spend(CANDIDATE.endpoint.ip, -100.0)
+        dial = self.dial()
+        self.clock.pump([0.1] * 15)
+        self.assertEqual(self.last.state, "connecting")
+        self.clock.pump([0.1] * 5)
+        self.assertEqual((self.last.state, dial.outcome), ("disconnected", "silent"))
+        self.clock.advance(UNTIL)
+        self.assertEqual((len(self.dialler.calls), self.clock.getDelayedCalls()), (1, []))
 
     def test_what_the_kernel_repeats_counts(self) -> None:
         # Silent addresses, as a member may name them: eight ports of one machine, three starts.
-        self.ended = {}
+        syns: list[float] = []
+        ended: dict[Call, float] = {}
         for start in range(3):
             began = self.clock.seconds()
-            dials = []
-            for port in range(8):
-                candidate = Candidate("srflx", Endpoint(CANDIDATE.endpoint.ip, 5000 + port))
-                dials.append(
-                    Dial(
-                        self.clock,
-                        self.dialler,
-                        candidate,
-                        Redial(lambda: 0.5, True),
-                        self.budget,
-                        began + UNTIL,
-                        lambda _: Protocol(),
-                    )
-                )
-                dials[-1].dial()
+            dials = [self.dial(port=5000 + port, until=began + UNTIL) for port in range(8)]
             while self.clock.seconds() < began + UNTIL:
-                self.clock.advance(0.1)
-                for call in self.dialler.open:
-                    if self.clock.seconds() >= call.at + call.timeout and call.timeout < UNTIL:
-                        self.ended[call] = call.at + call.timeout
-                        call.time_out()
-            for call in self.dialler.open:
-                self.ended[call] = self.clock.seconds()
+                self.clock.advance(0.05)
+                for call in self.dialler.calls:
+                    if call.state == "disconnected":
+                        ended.setdefault(call, self.clock.seconds())
             for dial in dials:
                 dial.stop()
+            for call in self.dialler.calls:
+                ended.setdefault(call, self.clock.seconds())
             self.assertEqual(self.clock.getDelayedCalls(), [], start)
-        self.assertLessEqual(self.syns(), IN_ALL)
-
+        for call, end in ended.items():
+            syns += [call.at, *(at for second in range(1, 6) if (at := call.at + second) < end - 0.1)]
+        self.assertLessEqual(len(syns), IN_ALL)
+        self.assertGreater(len(syns), IN_ALL / 2)
 
 class AnythingTests(DialTestCase):
     ANSWERS = st.sampled_from(["refuse", "time_out", "no_route", "in_use", "icmp", "answer", "lose", "wait"])

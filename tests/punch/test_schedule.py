@@ -2,20 +2,10 @@
 
 from ipaddress import ip_address
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.punch.schedule import (
-    AT_ONCE,
-    IN_ALL,
-    LONGEST,
-    PATIENT,
-    PER_SECOND,
-    SHORTEST,
-    Redial,
-    SynBudget,
-)
+from p2phole.punch.ledger import PER_SECOND, SECOND, SynLedger
+from p2phole.punch.schedule import AT_ONCE, IN_ALL, LONGEST, PATIENT, SHORTEST, Redial, SynBudget
 
 HERE, THERE = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 
@@ -40,63 +30,30 @@ class RedialTests(SynchronousTestCase):
 
 
 class SynBudgetTests(SynchronousTestCase):
-    def test_thirty_a_second(self) -> None:
-        budget = SynBudget()
-        for _ in range(PER_SECOND):
-            self.assertEqual(budget.wait(HERE, 5.0), 0.0)
-            budget.spend(HERE, 5.0)
-        self.assertEqual(budget.wait(HERE, 5.25), 0.75)
-        self.assertEqual(budget.wait(HERE, 6.0), 0.0)
-
-    def test_addresses_are_apart(self) -> None:
-        budget = SynBudget()
-        for _ in range(IN_ALL):
-            budget.spend(HERE, 5.0)
-        self.assertIsNone(budget.wait(HERE, 5.0))
-        self.assertEqual(budget.wait(THERE, 5.0), 0.0)
-
-    @given(st.lists(st.tuples(st.booleans(), st.floats(0, 0.2), st.booleans()), max_size=200))
-    @settings(deadline=None, max_examples=150)
-    def test_never_more(self, steps: list[tuple[bool, float, bool]]) -> None:
-        budget, now = SynBudget(), 1000.0
-        sent: dict[object, list[float]] = {HERE: [], THERE: []}
-        for is_here, pause, obeys_the_wait in steps:
-            now += pause
-            ip = HERE if is_here else THERE
-            wait = budget.wait(ip, now)
-            if wait is None:
-                self.assertEqual(len(sent[ip]), 60)
-                continue
-            self.assertGreaterEqual(wait, 0.0)
-            self.assertLessEqual(wait, 1.0)
-            if wait and obeys_the_wait:
-                now += wait
-                self.assertEqual(budget.wait(ip, now), 0.0)
-            elif wait:
-                continue
-            budget.spend(ip, now)
-            sent[ip].append(now)
-            recent = [time for time in sent[ip] if time > now - 1.0]
-            self.assertLessEqual(len(recent), 30)
-            self.assertLessEqual(len(sent[ip]), 60)
-
-    def test_as_much_as_is_allowed(self) -> None:
-        budget, now, sent = SynBudget(), 0.0, 0
+    def test_so_many_in_all(self) -> None:
+        ledger = SynLedger()
+        budget, now, sent = SynBudget(ledger), 0.0, 0
         while (wait := budget.wait(HERE, now)) is not None:
             now += wait
-            budget.spend(HERE, now)
-            sent += 1
-        self.assertEqual((sent, now), (60, 1.0))
+            if not wait:
+                budget.spend(HERE, now)
+                sent += 1
+        self.assertEqual((sent, round(now, 3)), (IN_ALL, SECOND))
+        self.assertEqual(budget.wait(THERE, now + 1), 0.0)
+        # The next round may send more, when the ledger lets it.
+        self.assertIsNone(budget.wait(HERE, now + 100))
+        self.assertEqual(SynBudget(ledger).wait(HERE, now + 100), 0.0)
 
-    def test_the_kernels_repeats_are_reckoned_with(self) -> None:
-        budget = SynBudget()
-        budget.spend(HERE, 0.0, 5.0)
-        self.assertAlmostEqual(budget.patience(HERE), 54 - 0.1)
-        budget.unused(HERE, 3)
-        self.assertAlmostEqual(budget.patience(HERE), 57 - 0.1)
-        for _ in range(56):
-            budget.spend(HERE, 0.0)
-        # One is left, and it must not be repeated.
-        self.assertEqual(int(budget.patience(HERE)), 0)
-        budget.spend(HERE, 0.0, budget.patience(HERE))
-        self.assertIsNone(budget.wait(HERE, 100.0))
+    def test_what_others_of_the_process_send_delays(self) -> None:
+        ledger = SynLedger()
+        first, second = SynBudget(ledger), SynBudget(ledger)
+        for _ in range(PER_SECOND):
+            first.spend(HERE, 5.0)
+        self.assertAlmostEqual(second.wait(HERE, 5.25) or 0.0, SECOND - 0.25)
+
+    def test_what_has_not_left_is_not_counted(self) -> None:
+        ledger = SynLedger()
+        budget = SynBudget(ledger)
+        for _ in range(IN_ALL * 2):
+            budget.unspend(HERE, budget.spend(HERE, 5.0))
+        self.assertEqual((budget.wait(HERE, 5.0), len(ledger)), (0.0, 0))

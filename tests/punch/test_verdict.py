@@ -24,7 +24,7 @@ from p2phole.punch.verdict import REASONS, Report, reason, technique
 from p2phole.secure.channel import DROP_REASONS
 from tests import strategies
 
-OUTCOMES = ("silent", "refused", "unreachable", "elsewhere", "connected", "lost", "spent")
+OUTCOMES = ("silent", "refused", "unreachable", "elsewhere", "connected", "lost", "spent", "busy")
 EVERY = [Behaviour(*words) for words in product(MAPPINGS, FILTERINGS, ALLOCATIONS)]
 
 OPEN = Behaviour("none", "none", "preserved", "unknown")
@@ -100,6 +100,8 @@ class ReasonTests(SynchronousTestCase):
             (("silent",), (), "silent"),
             (("silent", "refused"), (), "refused"),
             (("silent", "unreachable"), (), "silent"),
+            (("busy", "silent"), (), "busy"),
+            (("busy", "refused"), (), "refused"),
             (("unreachable", "unreachable"), (), "unreachable"),
             (("spent",), (), "refused"),
             (("connected",), ("slow",), "lost"),

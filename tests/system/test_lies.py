@@ -15,6 +15,8 @@ from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import PORT, UNKNOWN, Behaviour
 from p2phole.punch.birthday import EVERY, MANY_PORTS, MOST_TRIES, PER_SECOND, SECONDS
 from p2phole.punch.candidates import MOST_DIALLED
+from p2phole.punch.ledger import ALL_PER_SECOND, PER_MINUTE
+from p2phole.punch.ledger import PER_SECOND as SYNS_PER_SECOND
 from p2phole.punch.schedule import IN_ALL
 from p2phole.wire.codec import encode
 from p2phole.wire.messages import (
@@ -26,6 +28,7 @@ from p2phole.wire.messages import (
     Requested,
     Welcome,
 )
+from tests.punch.test_ledger import busiest
 from tests.support.network import Nat, Record
 from tests.system.world import BROKER, Peer, World
 
@@ -334,3 +337,50 @@ class WordTests(LiarTestCase):
         self.assertEqual(len(self.script.link.asked("request")), 2000)
         self.assertEqual(self.syns(peer), [])
         self.check_alive(peer)
+
+
+class LedgerTests(LiarTestCase):
+    """The bounds of what goes to one address hold for the process, whatever the broker makes up."""
+
+    def check_bounds(self, sent: list[Record]) -> None:
+        self.assertLessEqual(busiest([one.time for one in sent], 1.0), ALL_PER_SECOND)
+        for host in {one.sent_destination.host for one in sent}:
+            times = [one.time for one in sent if one.sent_destination.host == host]
+            self.assertLessEqual(busiest(times, 1.0), SYNS_PER_SECOND, host)
+            self.assertLessEqual(busiest(times, 60.0), PER_MINUTE, host)
+
+    def test_many_members_at_one_address(self) -> None:
+        """As what it has seen itself, and as what they say; on ports that answer with RST, and do not."""
+        for host in (THIRD, "192.0.2.99"):
+            peer = self.start()
+            for number in range(1, 60):
+                ports = [f"{host}:{1024 + number * 16 + each}" for each in range(16)]
+                self.script.link.say(introduction(number, ports[0], *ports))
+                self.world.net.advance(2)
+            sent = self.syns(peer)
+            self.assertEqual({one.sent_destination.host for one in sent}, {host})
+            self.assertGreater(len(sent), PER_MINUTE)
+            self.check_bounds(sent)
+            self.check_alive(peer)
+
+    def test_many_addresses(self) -> None:
+        peer = self.start()
+        for number in range(1, 40):
+            hosts = [f"192.0.{number}.{each}:4000" for each in range(100, 116)]
+            self.script.link.say(introduction(number, hosts[0], *hosts))
+        self.world.net.advance(20)
+        sent = self.syns(peer)
+        self.assertGreater(len(sent), ALL_PER_SECOND)
+        self.check_bounds(sent)
+        self.check_alive(peer)
+
+    def test_a_second_address_named_again_and_again(self) -> None:
+        script = Script()
+        script.welcome = {"probe_port": 9001, "probe_address": THIRD}
+        peer = self.start(script)
+        for _ in range(120):
+            self.world.net.advance(0.5)
+            self.script.link.transport.abortConnection()
+        sent = self.syns(peer)
+        self.assertGreater(len(sent), SYNS_PER_SECOND)
+        self.check_bounds(sent)
