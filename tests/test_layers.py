@@ -17,6 +17,7 @@ ROOT = Path(p2phole.__file__).parent
 PURE = (
     "addresses",
     "behaviour",
+    "bucket",
     "errors",
     "text",
     "wire.messages",
@@ -54,7 +55,7 @@ PURE = (
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
-COMMON = {"addresses", "behaviour", "errors", "text", "keepalive", "descriptors"}
+COMMON = {"addresses", "bucket", "behaviour", "errors", "text", "keepalive", "descriptors"}
 MAY_IMPORT = {
     "wire": set(),
     "secure": set(),

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from p2phole import events
 from p2phole.addresses import Candidate, Endpoint
+from p2phole.bucket import Bucket, Rate
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
 from p2phole.peer.presence import Presence
@@ -32,6 +33,9 @@ from p2phole.wire.messages import Introduction, Letter
 
 MOST_DELAY = 2.0
 """Seconds that a broker may make us wait before a start."""
+
+MESSAGES = Rate(burst=20_000, per_second=2_000)
+"""Messages that are read from one member: nobody types as fast, and each costs us some microseconds."""
 
 _log = Logger()
 
@@ -88,6 +92,7 @@ class Encounter:
         self._company = company
         self._attempt: tuple[Attempt, Start] | None = None
         self._vouching: Vouching | None = None
+        self._messages = Bucket(MESSAGES)
 
     @property
     def instance(self) -> str:
@@ -321,6 +326,9 @@ class Encounter:
         """See :class:`~p2phole.session.session.SessionUser`."""
         text = payload.decode("utf-8", "replace")
         self._company.events.emit(events.Message(self.name, "in", text, self.instance))
+        wait = self._messages.take(self._company.clock.seconds())
+        if wait and self.link is not None:
+            self.link.rest(wait)
         self._company.received(self, text, self.session.consumed)
 
     def acknowledged(self, payload: bytes) -> None:

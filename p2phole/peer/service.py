@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from p2phole import events
 from p2phole.addresses import InterfaceAddress, is_loopback, is_private
 from p2phole.behaviour import Behaviour
+from p2phole.bucket import Bucket, Rate
 from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
 from p2phole.peer.acceptor import Acceptor
@@ -62,6 +63,8 @@ GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
 MOST_NAME = 256
 """Characters of another peer's name that are shown."""
+INTRODUCTIONS = Rate(burst=600, per_second=10)
+"""Introductions that are taken of a broker, and requests."""
 MOST_CHANGED = 16
 """Keys in place of the one that was kept that the user is told of."""
 
@@ -107,6 +110,8 @@ class PeerService(Service):
         self._since = 0.0
         self._lost: tuple[str, float] | None = None
         self._warned = False
+        self._introductions = Bucket(INTRODUCTIONS)
+        self._told_of_flood = False
         self._alone: Deferred[None] | None = None
         """While stopping: fires when no link is left."""
         self._watch = LoopingCall(self._look_around)
@@ -248,7 +253,7 @@ class PeerService(Service):
     def introduced(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         theirs = Identity(message.fingerprint, message.instance)
-        if theirs == self.mine or not self._meets(message):
+        if theirs == self.mine or not self._meets(message) or self._overwhelmed():
             return
         encounter = self._encounters.get(theirs)
         if encounter is None:
@@ -256,6 +261,13 @@ class PeerService(Service):
             encounter = Encounter(self, theirs, claimed, self._entropy(8).hex())
             self._encounters[theirs] = encounter
         encounter.introduced(message)
+
+    def _overwhelmed(self) -> bool:
+        wait = self._introductions.take(self.clock.seconds())
+        if wait and not self._told_of_flood:
+            _log.warn("The broker names more peers than there can be: what is too much is ignored.")
+        self._told_of_flood = bool(wait)
+        return bool(wait)
 
     def _meets(self, message: Introduction) -> bool:
         fingerprint = message.fingerprint
@@ -281,6 +293,8 @@ class PeerService(Service):
 
     def requested(self, message: Requested) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        if self._overwhelmed():
+            return
         known = list(self._of(message.instance))
         for encounter in known:
             encounter.meeting.requested()

@@ -14,7 +14,7 @@ from p2phole.secure.roles import Pairing
 
 MOST_LETTERS = 4
 """Letters that wait until the proof begins."""
-MOST_SEALED = 24
+MOST_SEALED = 16
 _KINDS = ("host", "mapped")
 
 

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHandshakeListener,
+    IPushProducer,
     IReactorTime,
     ITCPTransport,
 )
@@ -80,6 +81,7 @@ class SecureLink(Protocol):
         self.receiver: Callable[[bytes], None] = lambda data: contest.spoke(self, data)
         self.ended: Callable[[Failure], None] = lambda reason: None
         self._contest = contest
+        self._resting: IDelayedCall | None = None
 
     def handshakeCompleted(self) -> None:
         """TLS is up; see :class:`IHandshakeListener`."""
@@ -93,7 +95,21 @@ class SecureLink(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The link is over."""
+        resting, self._resting = self._resting, None
+        if resting is not None:
+            resting.cancel()
         self.ended(reason)
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing for so long; what is decrypted already still comes."""
+        if self._resting is None and self.transport is not None:
+            cast(IPushProducer, self.transport).pauseProducing()
+            self._resting = self.channel.clock.callLater(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = None
+        if self.transport is not None:
+            cast(IPushProducer, self.transport).resumeProducing()
 
     def write(self, data: bytes) -> None:
         """Send bytes to the other side."""
@@ -118,7 +134,7 @@ class Channel(Protocol):
     ) -> None:
         self.dialled = claim is not None
         self.link: SecureLink | None = None
-        self._clock = clock
+        self.clock = clock
         self._claim = claim
         self._find = find
         self._over = over
@@ -136,7 +152,7 @@ class Channel(Protocol):
         transport.setTcpNoDelay(True)
         self.local = _endpoint(transport.getHost())
         self.remote = _endpoint(transport.getPeer())
-        self._timer = self._clock.callLater(PROOF_SECONDS, self.drop, "slow")
+        self._timer = self.clock.callLater(PROOF_SECONDS, self.drop, "slow")
         if self._claim is not None:
             self._claim.contest.joined(self)
             if self._dropped is not None:
@@ -208,7 +224,7 @@ class Channel(Protocol):
 
     def _start_tls(self, claim: Claim) -> None:
         link = self.link = SecureLink(self, claim.contest)
-        factory = TLSMemoryBIOFactory(claim.tls(), claim.pairing.leads, _Single(link), self._clock)
+        factory = TLSMemoryBIOFactory(claim.tls(), claim.pairing.leads, _Single(link), self.clock)
         self._tls = factory.buildProtocol(None)
         self._tls.makeConnection(self.transport)
 

@@ -19,7 +19,7 @@ from p2phole.errors import LocalError
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
 from p2phole.secure.identity import Credentials
-from tests.people import FakePeople
+from tests.doubles import FakePeople
 from tests.support.network import Firewall, Host, Nat, Network
 
 BROKER = "198.51.100.1"

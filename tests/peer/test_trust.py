@@ -1,0 +1,109 @@
+"""Whom a peer meets, and what they have to prove: without a network."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2phole.peer.trust import MOST_WAIT, PROOFS_A_SECOND, Trust, hashed
+from p2phole.secure.guesses import EVERY, MOST_GUESSES
+from p2phole.secure.roles import Identity
+from tests.doubles import FakePeople
+from tests.secure.parties import FOLLOWER, LEADER, identity
+
+
+class Case(SynchronousTestCase):
+    def trust(self, space: str = "secret", secret: bytes | None = b"x", **options: object) -> Trust:
+        self.clock = Clock()
+        self.people = FakePeople(friend=FOLLOWER.fingerprint)
+        return Trust(self.clock, LEADER, (space, "r"), secret, self.people, os.urandom, **options)  # type: ignore
+
+
+class ProofsTests(Case):
+    def test_who_has_to_prove_what(self) -> None:
+        friend, stranger = identity(FOLLOWER), Identity("f" * 64, "1" * 32)
+        trust = self.trust()
+        self.assertTrue(trust.demands_proof and trust.closed and trust.begins(stranger) and trust.knows(stranger))
+        self.assertEqual([trust.authenticated(each) for each in (friend, stranger)], ["secret", "secret"])
+        trust = self.trust("open", None)
+        self.assertFalse(trust.demands_proof or trust.closed or trust.begins(stranger) or trust.knows(stranger))
+        self.assertTrue(trust.begins(friend) and trust.knows(friend))
+        self.assertEqual([trust.authenticated(each) for each in (friend, stranger)], ["pinned", "tofu"])
+
+    def test_ten_a_second(self) -> None:
+        trust = self.trust()
+        pauses = [trust.pause() for _ in range(PROOFS_A_SECOND + 1)]
+        self.assertEqual(pauses[0], 0.0)
+        self.assertAlmostEqual(pauses[-1] or 0.0, 1.0)
+        while trust.pause() is not None:
+            pass
+        self.clock.advance(MOST_WAIT)
+        self.assertLess(trust.pause() or 0.0, 1.0)
+
+    def test_no_pause_without_a_secret(self) -> None:
+        trust = self.trust("open", None)
+        self.assertEqual({trust.pause() for _ in range(1000)}, {0.0})
+
+    def test_the_name_of_the_room_and_nothing_else(self) -> None:
+        self.assertEqual(len(hashed("team")), 64)
+        self.assertNotEqual(hashed("team"), hashed("teams"))
+
+
+class OnlyTests(Case):
+    def test_only_that_one(self) -> None:
+        trust = self.trust("open", None, only=(FOLLOWER.fingerprint, "friend"))
+        self.assertTrue(trust.closed)
+        self.assertEqual([trust.meets(each) for each in (FOLLOWER.fingerprint, "f" * 64)], [True, False])
+        self.assertEqual([trust.claims_to_be_wanted(each) for each in ("friend", "foe")], [True, False])
+
+
+class GuessTests(Case):
+    def setUp(self) -> None:
+        self.lines: list[str] = []
+        observer = lambda event: self.lines.append(str(event.get("log_format")))  # noqa: E731
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def stranger(self, number: int) -> Identity:
+        return Identity(f"{number:064x}", "1" * 32)
+
+    def test_over_all_strangers_and_the_user_is_told(self) -> None:
+        trust = self.trust()
+        for number in range(MOST_GUESSES):
+            self.assertTrue(trust.may_guess(self.stranger(number)))
+            self.assertFalse(any("too often" in line for line in self.lines))
+            trust.has_failed(self.stranger(number))
+        self.assertTrue(any("too often" in line for line in self.lines))
+        self.assertFalse(trust.may_guess(self.stranger(99)))
+        self.assertTrue(trust.may_guess(identity(FOLLOWER)), "a known key")
+        self.clock.advance(EVERY)
+        self.assertTrue(trust.may_guess(self.stranger(99)))
+        self.assertFalse(trust.may_guess(self.stranger(98)))
+
+    def test_who_has_proved_it_is_no_stranger_any_more(self) -> None:
+        trust = self.trust()
+        self.assertTrue(trust.may_guess(self.stranger(1)))
+        trust.has_proven(self.stranger(1))
+        for number in range(2, MOST_GUESSES + 2):
+            self.assertTrue(trust.may_guess(self.stranger(number)))
+        self.assertFalse(trust.may_guess(self.stranger(99)))
+        self.assertTrue(trust.may_guess(self.stranger(1)))
+
+    def test_a_code_has_one(self) -> None:
+        trust, burned = self.trust("code"), []
+        trust.burned = lambda: burned.append(1)
+        self.assertTrue(trust.may_guess(self.stranger(1)))
+        self.assertFalse(trust.may_guess(self.stranger(2)))
+        trust.has_failed(self.stranger(1))
+        self.assertEqual(burned, [1])
+
+
+class MeetingTests(Case):
+    def test_a_meeting_is_noted_with_how(self) -> None:
+        for space, secret, how in (("secret", b"x", "secret"), ("code", b"x", "code"), ("open", None, "tofu")):
+            trust = self.trust(space, secret)
+            trust.connected(Identity("f" * 64, "1" * 32), "bob")
+            self.assertEqual(self.people.seen, [("f" * 64, "bob", how)])

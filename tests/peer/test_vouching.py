@@ -1,0 +1,122 @@
+"""One attempt's proof: its turn, its letters, its end."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2phole.addresses import Candidate, Endpoint
+from p2phole.peer.trust import Trust
+from p2phole.peer.vouching import MOST_LETTERS, MOST_SEALED, Vouching, seal, unseal
+from p2phole.secure.roles import Pairing
+from p2phole.wire.messages import MAX_BODY
+from tests.doubles import FakePeople
+from tests.secure.parties import FOLLOWER, FOLLOWS, LEADER, LEADS
+
+HOST = Candidate("host", Endpoint.parse("192.168.1.2:4000"))
+MAPPED = Candidate("mapped", Endpoint.parse("[2001:db8::7]:4001"))
+LONGEST = Candidate("mapped", Endpoint.parse("[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:65535"))
+
+
+class Side:
+    def __init__(self, clock: Clock, pairing: Pairing, secret: bytes | None, *candidates: Candidate, **kept: str):
+        own = LEADER if pairing.leads else FOLLOWER
+        room = ("open" if secret is None else "secret", "r")
+        self.trust = Trust(clock, own, room, secret, FakePeople(**kept), os.urandom)
+        self.out: list[str] = []
+        self.found: list[tuple[Candidate, ...]] = []
+        self.why: list[str] = []
+        self.vouching = Vouching(
+            clock, self.trust, pairing, candidates, self.send, self.found.append, self.why.append
+        )
+
+    def send(self, body: str) -> None:
+        self.out.append(body)
+
+
+class VouchingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def pair(self, secret: bytes | None = b"x", **kept: str) -> tuple[Side, Side]:
+        alice = Side(self.clock, LEADS, secret, HOST, **kept)
+        return alice, Side(self.clock, FOLLOWS, secret, MAPPED)
+
+    def talk(self, alice: Side, bob: Side) -> None:
+        for side in (alice, bob):
+            side.vouching.start()
+        for _ in range(4):
+            self.clock.advance(0.1)
+            for one, other in ((alice, bob), (bob, alice)):
+                out, one.out = one.out, []
+                for body in out:
+                    other.vouching.receive(body)
+
+    def test_both_find_what_the_other_one_sealed(self) -> None:
+        alice, bob = self.pair()
+        self.talk(alice, bob)
+        self.assertEqual((alice.found, bob.found), ([(MAPPED,)], [(HOST,)]))
+        self.assertEqual(alice.why + bob.why, [])
+
+    def test_one_side_knows_the_other_ones_key(self) -> None:
+        alice, bob = self.pair(None, bob=FOLLOWER.fingerprint)
+        self.talk(alice, bob)
+        self.assertEqual((alice.found, bob.found), ([(MAPPED,)], [(HOST,)]))
+
+    def test_strangers_without_a_secret_write_no_letters(self) -> None:
+        alice, bob = self.pair(None)
+        self.talk(alice, bob)
+        self.assertEqual((alice.found, bob.found, alice.out, bob.out), ([], [], [], []))
+
+    def test_another_secret(self) -> None:
+        alice, bob = Side(self.clock, LEADS, b"x"), Side(self.clock, FOLLOWS, b"y")
+        self.talk(alice, bob)
+        self.assertEqual((alice.why, bob.why), (["secret"], ["secret"]))
+
+    def test_letters_wait_for_the_turn(self) -> None:
+        alice, bob = self.pair()
+        alice.trust.pause()  # somebody else's proof goes before
+        bob.vouching.start()
+        self.clock.advance(0)
+        alice.vouching.start()
+        for body in bob.out * (MOST_LETTERS + 1):
+            alice.vouching.receive(body)
+        self.assertEqual(alice.out, [])
+        self.clock.advance(0.2)
+        self.assertEqual(len(alice.out), 2)
+
+    def test_stopped_before_its_turn(self) -> None:
+        alice, bob = self.pair()
+        alice.vouching.start()
+        alice.vouching.stop()
+        self.talk(Side(self.clock, LEADS, b"x"), bob)
+        alice.vouching.receive("AAAA")
+        self.clock.advance(10)
+        self.assertEqual((alice.out, alice.why, self.clock.getDelayedCalls()), ([], [], []))
+
+    def test_rubbish_from_who_has_nothing_to_prove_is_no_end(self) -> None:
+        alice, _bob = self.pair(None, bob=FOLLOWER.fingerprint)
+        alice.vouching.start()
+        self.clock.advance(0)
+        alice.vouching.receive("AAAA")
+        self.assertEqual(alice.why, [])
+
+
+class SealTests(SynchronousTestCase):
+    def test_as_many_as_there_can_be_fit_into_a_letter(self) -> None:
+        content = seal((LONGEST,) * 30)
+        self.assertEqual(unseal(content), (LONGEST,) * MOST_SEALED)
+        padded = -(-len(content) // 256) * 256
+        self.assertLessEqual((1 + 32 + padded + 16 + 2) // 3 * 4, MAX_BODY)
+
+    def test_what_is_none_is_left_out(self) -> None:
+        content = b"host 192.168.1.2:4000\nsrflx 192.0.2.1:1\nhost x\n\n\xff\nmapped [2001:db8::7]:4001\n\n\n"
+        self.assertEqual(unseal(content), (HOST, MAPPED))
+
+    @given(st.binary(max_size=400))
+    def test_anything(self, content: bytes) -> None:
+        self.assertLessEqual(len(unseal(content)), MOST_SEALED)
