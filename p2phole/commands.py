@@ -1,5 +1,5 @@
 """The commands of ``p2phole``: the two services by the same code as under twistd, the check of a
-network, and the demonstration."""
+network, the keys of people, secrets, and the demonstration."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class Options(PlainOptions):
         yield "broker", None, _broker_options, "introduce peers to each other"
         yield "peer", None, _peer_options, "meet the peers of a room and talk to them directly"
         yield "check", None, _check_options, "say what this network does to direct connections"
+        yield "id", None, _id_options, "show this peer's key, keep and name those of others"
+        yield "secret", None, _secret_options, "make a secret for a room"
         yield "demo", None, DemoOptions, "show all of it on this machine"
 
     def postOptions(self) -> None:
@@ -61,6 +63,20 @@ def check(options: Any) -> int:
     return run(options)
 
 
+def identity(options: Any) -> int:
+    """``p2phole id``."""
+    from p2phole.people.command import run
+
+    return run(options)
+
+
+def secret(options: Any) -> int:
+    """``p2phole secret``."""
+    from p2phole.people.secret import run
+
+    return run(options)
+
+
 def demo(options: Any) -> int:
     """``p2phole demo``."""
     from p2phole.demo import demonstrate
@@ -68,7 +84,14 @@ def demo(options: Any) -> int:
     return demonstrate()
 
 
-COMMANDS = {"broker": broker, "peer": peer, "check": check, "demo": demo}
+COMMANDS = {
+    "broker": broker,
+    "peer": peer,
+    "check": check,
+    "id": identity,
+    "secret": secret,
+    "demo": demo,
+}
 
 
 def _broker_options() -> usage.Options:
@@ -87,3 +110,15 @@ def _check_options() -> usage.Options:
     from p2phole.check.command import Options
 
     return Options()
+
+
+def _id_options() -> usage.Options:
+    from p2phole.people.command import Options
+
+    return Options()
+
+
+def _secret_options() -> usage.Options:
+    from p2phole.people.secret import Options
+
+    return Options()  # type: ignore[no-untyped-call]

@@ -24,7 +24,8 @@ def p2phole(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 class CommandTests(SynchronousTestCase):
     def test_help_and_version(self) -> None:
-        for command in ([], ["broker"], ["peer"], ["check"], ["demo"]):
+        below = [["id", command] for command in ("list", "keep", "forget", "rename")]
+        for command in ([], ["broker"], ["peer"], ["check"], ["id"], *below, ["secret"], ["demo"]):
             run = p2phole(*command, "--help")
             self.assertEqual((run.returncode, run.stderr), (0, ""))
             self.assertTrue(run.stdout.startswith(" ".join(["Usage: p2phole", *command])))
@@ -45,6 +46,10 @@ class CommandTests(SynchronousTestCase):
             (["check", "--broker", "b", "--room", "den"], "--peer", "p2phole check"),
             (["broker", "--port", "x"], "--port: 'x'", "p2phole broker"),
             (["broker", "stray"], "'stray'", "p2phole broker"),
+            (["id", "dance"], "dance", "p2phole id"),
+            (["id", "keep"], "NAME [WHO]", "p2phole id"),
+            (["id", "keep", "b?"], "'?'", "p2phole id"),
+            (["secret", "stray"], "'stray'", "p2phole secret"),
             (["demo", "--port", "1"], "--port", "p2phole demo"),
         ):
             run = p2phole(*arguments)
@@ -66,11 +71,17 @@ class CommandTests(SynchronousTestCase):
     def test_failures_are_one_line(self) -> None:
         key = Path(self.mktemp())
         key.write_text("no key")
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "known.json").write_text("{}")
         for arguments in (
             ["peer", "--broker", "127.0.0.1:1", "--key-file", str(key)],
             ["peer", "--broker", "127.0.0.1:1", "--key-file", "/dev/null/key"],
             ["peer", "--broker", "127.0.0.1:1", "--key-file", "new", "--events", "/dev/null/events"],
             ["check", "--broker", "127.0.0.1:1"],
+            ["id", "--key-file", str(key)],
+            ["id", "list", "--key-file", str(folder / "key.pem")],
+            ["id", "--key-file", "/dev/null/key", "forget", "bob"],
             ["broker", "--listen", "tcp:9000:interface=192.0.2.1"],
         ):
             run = p2phole(*arguments)

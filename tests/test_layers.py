@@ -52,6 +52,7 @@ PURE = (
     "check.report",
     "check.settings",
     "check.errors",
+    "people.times",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
@@ -64,12 +65,15 @@ MAY_IMPORT = {
     "broker": {"wire", "secure"},
     "peer": {"wire", "secure", "punch", "session"},
     "check": {"wire", "secure", "punch", "peer"},
+    "people": {"secure", "peer"},
 }
 """Beside itself and what is common."""
 AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
+PEOPLE = {"people.command", "people.secret"}
+"""And the commands about people."""
 
 REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command"}
 """The only ones that import the reactor, each within a function."""
@@ -148,7 +152,7 @@ class LayerTests(SynchronousTestCase):
             if layer not in MAY_IMPORT:
                 continue
             allowed = MAY_IMPORT[layer] | COMMON | {layer}
-            if name.endswith((".tap", ".service", ".encounter")) or name in CHECKS:
+            if name.endswith((".tap", ".service", ".encounter")) or name in CHECKS | PEOPLE:
                 allowed |= AROUND
             for other in ours(name):
                 self.assertIn(other.partition(".")[0], allowed, f"{name} imports {other}")

@@ -46,12 +46,12 @@ class TooManyKept(LocalError):
 
 
 class NobodyMet(LocalError):
-    """Nobody met recently goes by {text}, as a name or as the start of a fingerprint: 'p2phole id list' shows
-    who was met; who was not can be kept by the whole fingerprint."""
+    """Nobody who goes by {text}, or whose fingerprint begins so, was met recently: 'p2phole id list' shows who
+    was; anybody else is kept by the whole fingerprint."""
 
 
 class SeveralMet(LocalError):
-    """Several who were met recently go by {text}: give the start of the fingerprint of one of them ({starts})."""
+    """Several who go by {text} were met recently: give the start of the fingerprint of one of them ({starts})."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from p2phole.commands import COMMANDS
 from p2phole.events import Event
 from p2phole.options import SECTIONS, read_config
 from p2phole.peer.tap import Options as PeerOptions
+from p2phole.people.command import Options as IdOptions
 from p2phole.punch.verdict import REASONS
 from p2phole.session.frames import Kind
 from tests.docs import PAGES, ROOT, bare, blocks, code, read, table
@@ -40,9 +41,10 @@ def long_options(options: Options) -> set[str]:
 
 
 BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()), long_options(ServerOptions())
-CHECK = long_options(CheckOptions())
+CHECK, ID = long_options(CheckOptions()), long_options(IdOptions())
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
-OURS = {"broker": BROKER, "peer": PEER, "check": CHECK, "demo": {"help", "version"}}
+NONE = {"help", "version"}
+OURS = {"broker": BROKER, "peer": PEER, "check": CHECK, "id": ID, "secret": NONE, "demo": NONE}
 NATLAB = {"site", "host"}
 
 
@@ -113,7 +115,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """Every option that is mentioned exists somewhere."""
-        known = BROKER | PEER | CHECK | TWISTD | NATLAB
+        known = BROKER | PEER | CHECK | ID | TWISTD | NATLAB
         for page in PAGES:
             for line in code(page.read_text("utf-8")):
                 self.assertEqual(set(_OPTION.findall(line)) - known, set(), f"{page.name}: {line}")
@@ -145,6 +147,13 @@ class OptionTests(SynchronousTestCase):
         if {"--config", "--listen"} & set(arguments):
             self.patch(options, "postOptions", lambda: None)  # the files that they name are not there
         options.parseOptions(arguments)
+
+    def test_every_command(self) -> None:
+        """README has a row for each command, in the order in which they are listed."""
+        shown = " ".join(row[0] for row in table(read("README.md"), "command"))
+        self.assertEqual(list(dict.fromkeys(re.findall("`p2phole ([a-z]+)", shown))), list(COMMANDS))
+        below = [command for command, *_ in IdOptions().subCommands]
+        self.assertEqual(re.findall("`p2phole id ([a-z]+)", shown), below)
 
     def test_check(self) -> None:
         """The page of ``p2phole check`` has a row for each of its options."""
