@@ -71,6 +71,9 @@ class Company(Interface):
     def drained(self) -> None:
         """A session that was full is no longer."""
 
+    def delivered(self) -> None:
+        """A message has reached the other side."""
+
 
 class Encounter:
     """Everything about one other member; ``claimed`` is what it calls itself, made harmless."""
@@ -335,6 +338,7 @@ class Encounter:
         """See :class:`~p2phole.session.session.SessionUser`."""
         text = payload.decode("utf-8", "replace")
         self._company.events.emit(events.Message(self.name, "out", text, self.instance))
+        self._company.delivered()
 
     def drained(self) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""

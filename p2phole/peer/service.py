@@ -81,7 +81,7 @@ class PeerService(Service):
         fail: Callable[[LocalError], None],
         *,
         interfaces: Callable[[], tuple[InterfaceAddress, ...]] = interface_addresses,
-        console: Callable[[int, Callable[[str], None]], Console] = Console,
+        console: Callable[[int, Callable[[str], None], Callable[[], None]], Console] = Console,
         sink: events.EventSink | None = None,
         credentials: Credentials | None = None,
         instance: str | None = None,
@@ -89,6 +89,7 @@ class PeerService(Service):
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         people: People | None = None,
         invited: Callable[[Code], None] = lambda code: None,
+        said_all: Callable[[], None] = lambda: None,
     ) -> None:
         self.clock = reactor
         self.events = sink if sink is not None else events.NullSink()
@@ -101,7 +102,9 @@ class PeerService(Service):
         self._interfaces = interfaces
         self._entropy = entropy
         self._invited = invited
-        self._console = console(MOST_PAYLOAD, self._typed)
+        self._said_all = said_all
+        self._input_over = False
+        self._console = console(MOST_PAYLOAD, self._typed, self._typed_all)
         self._given = (sink, credentials, instance, people)
         self._encounters: dict[Identity, Encounter] = {}
         self._changed: set[str] = set()
@@ -208,7 +211,8 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         if self.trust.room == ("code", ""):
             self._invite(message.room)
-        now, room, name = self.clock.seconds(), self._settings.room, self._settings.name
+        now, name = self.clock.seconds(), self._settings.name
+        room = self.trust.room[1] if self.trust.by_code else self._settings.room
         self._link, self._since = link, now
         if self._lost is not None:
             reason, at = self._lost
@@ -357,12 +361,22 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.encounter.Company`."""
         self._pace()
 
+    def delivered(self) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        if self._input_over and not any(encounter.session.waiting for encounter in self._encounters.values()):
+            self._input_over = False
+            self._said_all()
+
     # -- lines
 
     def _typed(self, line: str) -> None:
         for encounter in self._linked():
             encounter.send(line)
         self._pace()
+
+    def _typed_all(self) -> None:
+        self._input_over = True
+        self.delivered()
 
     def _pace(self) -> None:
         # Lines wait while nobody is there to get them, and while somebody can't keep up.
