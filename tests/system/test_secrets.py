@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
+from p2phole.broker import factory as broker_factory
 from p2phole.broker.protocol import BrokerProtocol
 from p2phole.errors import LocalError
 from p2phole.peer.errors import CodeBurned, CodeWrong, NobodyKnown
@@ -37,8 +38,8 @@ class SecretCase(SynchronousTestCase):
         self.lines: list[bytes] = []
         self.meddle: Callable[[Meddler, ToPeer], list[ToPeer]] = lambda session, message: [message]
         self.sessions: list[Meddler] = []
-        broker = self.world.start_broker()
-        broker._factory.buildProtocol = lambda address: Meddler(self, broker._factory)  # type: ignore[assignment]
+        self.patch(broker_factory, "BrokerProtocol", lambda *given: Meddler(self, *given))
+        self.world.start_broker()
         self.folder = Path(self.mktemp())
         self.folder.mkdir(parents=True)
         self.addCleanup(lambda: [peer.stop() for peer in self.world.peers])
@@ -70,8 +71,8 @@ class SecretCase(SynchronousTestCase):
 class Meddler(BrokerProtocol):
     """A broker's connection that lets the test change what it says."""
 
-    def __init__(self, case: SecretCase, factory: Any) -> None:
-        super().__init__(factory)
+    def __init__(self, case: SecretCase, *given: Any) -> None:
+        super().__init__(*given)
         self.case = case
         case.sessions.append(self)
 
