@@ -63,7 +63,7 @@ GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
 MOST_NAME = 256
 """Characters of another peer's name that are shown."""
-INTRODUCTIONS = Rate(burst=600, per_second=10)
+INTRODUCTIONS = Rate(burst=1000, per_second=10)
 """Introductions that are taken of a broker, and requests."""
 MOST_CHANGED = 16
 """Keys in place of the one that was kept that the user is told of."""
