@@ -32,6 +32,7 @@ from p2phole.peer.errors import (
     BadAuthorities,
     BrokerDistrusted,
     BrokerRefused,
+    InvitationOver,
     NoSuchHost,
     NotABroker,
     VersionMismatch,
@@ -122,6 +123,8 @@ class BrokerLink:
                 why=why,
                 seconds=math.ceil(problem.retry),
             )
+        elif isinstance(problem, BrokerSaidNo) and problem.code in ("no-such-code", "code-taken", "expired"):
+            self._fail(InvitationOver(detail=why))  # whenever it comes: to ask again would not help
         elif isinstance(problem, BrokerSaidNo):
             kind = VersionMismatch if problem.code == "version" else BrokerRefused
             self._give_up(kind(broker=where, detail=why))

@@ -24,7 +24,7 @@ from p2phole.peer.broker_link import BrokerLink
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.console import Console
 from p2phole.peer.encounter import Encounter
-from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong
+from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong, InvitationOver
 from p2phole.peer.presence import Presence
 from p2phole.peer.settings import PeerSettings
 from p2phole.peer.trust import People, make_trust
@@ -137,7 +137,7 @@ class PeerService(Service):
         self.acceptor = Acceptor(self.clock)
         self.port = SharedPort(self._reactor, settings.port, self.acceptor)
         self._broker = BrokerLink(
-            self._reactor, settings.broker, self.port.binding, self, self.random, self._fail
+            self._reactor, settings.broker, self.port.binding, self, self.random, self._broker_failed
         )
 
     def startService(self) -> None:
@@ -243,6 +243,13 @@ class PeerService(Service):
             self._fail(BrokerRefused(broker=self._settings.broker, detail="it gave no number for a code"))
         else:
             self._invited(code)
+
+    def _broker_failed(self, error: LocalError) -> None:
+        if isinstance(error, InvitationOver) and self._linked():
+            _log.info("{error}  The direct connection lives on.", error=error)
+            self._broker.stop()
+        else:
+            self._fail(error)
 
     def _burned(self) -> None:
         self._fail(CodeBurned() if self._settings.invite else CodeWrong())
