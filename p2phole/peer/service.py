@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from p2phole import events
 from p2phole.addresses import Endpoint, InterfaceAddress, is_loopback, is_private
-from p2phole.behaviour import UNKNOWN, Behaviour
+from p2phole.behaviour import PORT, UNKNOWN, Behaviour
 from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
 from p2phole.peer.acceptor import Acceptor
@@ -31,6 +31,7 @@ from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.portmap.grant import doubt, told
 from p2phole.punch.portmap.mapper import PortMapper
+from p2phole.punch.prediction import is_random
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure.identity import Credentials, load_or_make
 from p2phole.secure.roles import Identity
@@ -240,11 +241,39 @@ class PeerService(Service):
         theirs = Identity(message.fingerprint, message.instance)
         if theirs == self.mine:
             return
+        observer = self._observer
+        if message.nat.is_hard and observer is not None and not observer.named:
+            observer.first_look().addCallback(lambda _: self._begin_if_prepared(message))
+        else:
+            self._begin(message)
+
+    def _begin_if_prepared(self, message: Introduction) -> None:
+        # Where both NATs map by endpoint each side is to have named its next ports: they must not be used up by
+        # a start for which only one side has.
+        if self._is_unprepared():
+            self.requested(Requested(message.instance))
+        else:
+            self._begin(message)
+
+    def _begin(self, message: Introduction) -> None:
+        theirs = Identity(message.fingerprint, message.instance)
         encounter = self._encounters.get(theirs)
         if encounter is None:
             encounter = Encounter(self, theirs, shown_name(message.name), secrets.token_hex(8))
             self._encounters[theirs] = encounter
         encounter.introduced(message)
+        if message.nat.filtering == PORT and self._observer is not None and not self._observer.named:
+            self._observer.first_look().addCallback(lambda _: self._begin_again(encounter))
+
+    def _begin_again(self, encounter: Encounter) -> None:
+        # Such a filter lets in no port that nobody has named: do not wait for the end of this start.
+        if self._is_unprepared() and encounter.link is None:
+            encounter.meeting.requested()
+
+    def _is_unprepared(self) -> bool:
+        """Whether the next ports of this peer's NAT can be told, and nobody was told yet."""
+        nat, observer = self.behaviour(), self._observer
+        return observer is not None and not observer.named and nat.is_hard and not is_random(nat)
 
     def requested(self, message: Requested) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
