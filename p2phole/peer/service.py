@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from p2phole import events
 from p2phole.addresses import InterfaceAddress, is_loopback, is_private
-from p2phole.behaviour import Behaviour
+from p2phole.behaviour import PORT, Behaviour
 from p2phole.bucket import Bucket, Rate
 from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
@@ -269,9 +269,29 @@ class PeerService(Service):
         encounter = self._encounters.get(theirs)
         if encounter is None:
             claimed = harmless(message.name)[:MOST_NAME]
-            encounter = Encounter(self, theirs, claimed, self._entropy(8).hex())
-            self._encounters[theirs] = encounter
+            encounter = self._encounters[theirs] = Encounter(self, theirs, claimed, self._entropy(8).hex())
+        if message.nat.is_hard and not self.presence.has_named:
+            self.presence.first_look().addCallback(lambda _: self._begin_if_prepared(encounter, message))
+        else:
+            self._begin(encounter, message)
+
+    def _begin_if_prepared(self, encounter: Encounter, message: Introduction) -> None:
+        # Where both NATs map by endpoint each side is to have named its next ports: they must not be used up by
+        # a start for which only one side has.
+        if self.presence.is_unprepared:
+            encounter.meeting.requested()
+        else:
+            self._begin(encounter, message)
+
+    def _begin(self, encounter: Encounter, message: Introduction) -> None:
         encounter.introduced(message)
+        if message.nat.filtering == PORT and not self.presence.has_named:
+            self.presence.first_look().addCallback(lambda _: self._begin_again(encounter))
+
+    def _begin_again(self, encounter: Encounter) -> None:
+        # Such a filter lets in no port that nobody has named: do not wait for the end of this start.
+        if self.presence.is_unprepared and encounter.link is None:
+            encounter.meeting.requested()
 
     def _overwhelmed(self) -> bool:
         wait = self._introductions.take(self.clock.seconds())
