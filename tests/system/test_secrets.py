@@ -162,7 +162,8 @@ class GuessTests(SecretCase):
             self.world.net.advance(3)
         stranger = self.peer("stranger")
         bob = self.peer("bob", credentials=friend)
-        self.world.until(lambda: bob.all(events.Connected, id=alice.credentials.fingerprint))
+        both = ((alice, friend), (bob, alice.credentials))
+        self.world.until(lambda: all(one.all(events.Connected, id=key.fingerprint) for one, key in both))
         self.assertEqual([event.peer for event in alice.all(events.Connected)], ["friend"])
         self.assertEqual(stranger.all(events.Connected, id=alice.credentials.fingerprint), [])
 
