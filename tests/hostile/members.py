@@ -31,8 +31,8 @@ def _header(kind: int, flags: int = 0, stream: int = 0, number: int = 1, size: i
 
 
 def _huge(write: Write) -> None:
-    """What is to be repeated in our next greeting does not fit into it."""
-    write(_greeting(json.dumps({"version": 1, "session": "\udfff" * 10_000}).encode()))
+    """Said again as JSON in ASCII, as our greeting would say it, it is three times as long."""
+    write(_greeting(json.dumps({"version": 1, "session": "\u00e9" * 30_000}, ensure_ascii=False).encode()))
 
 
 def _many(write: Write) -> None:
@@ -91,8 +91,9 @@ class RudeSession(Session):
         """See :class:`Session`."""
         self.rude(write)
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> int:
         """Whatever it is."""
+        return 0
 
 
 def flood(arguments: Namespace) -> Told:
@@ -110,7 +111,7 @@ def flood(arguments: Namespace) -> Told:
         def happened(event: events.Event) -> None:
             if isinstance(event, events.Connected):
                 did["connected"] += 1
-                link = next(each.link for each in puppet.service._encounters.values() if each.link)
+                [link] = [each.link for each in puppet.service._of(event.instance)]
                 if "nobody reads" in name:
                     link.transport.pauseProducing()
                 if name == "huge greeting":

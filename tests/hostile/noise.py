@@ -71,7 +71,7 @@ def garbage(arguments: Namespace) -> Told:
                     client.register(room=("open", f"garbage {random.randrange(50)}"))
                     lines += [mutator.readable(to_peer=False) for _ in range(random.randrange(10, 60))]
                 lines.append(mutator.line())
-                client.link.sendall(b"\n".join(lines) + b"\n")
+                client.link.sendall(b"\n".join(lines) + b"\n!\n")  # that last one ends it in any case
                 did["answers"] += client.hear_out()
         except (OSError, Gone):
             did["refused"] += 1

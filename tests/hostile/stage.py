@@ -63,10 +63,10 @@ class Process:
         """Whether it runs."""
         return self.process.poll() is None
 
-    def memory(self) -> int:
-        """Its resident memory in KiB (proc(5))."""
+    def memory(self, what: str = "VmRSS") -> int:
+        """Its resident memory in KiB, or the most that it ever had, ``VmHWM`` (proc(5))."""
         status = Path("/proc", str(self.process.pid), "status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0])
+        return int(re.findall(rf"{what}:\s+(\d+) kB", status)[0])
 
     def stop(self) -> None:
         """Ask it to end, and wait for that."""
