@@ -9,6 +9,7 @@ from p2phole.broker.settings import DEFAULT_PORT
 from p2phole.peer.settings import BrokerAddress
 
 HIGHEST_PORT = 65535
+MOST = 1_000_000_000
 
 _PORT = re.compile("[0-9]{1,5}")
 _HOST_FORBIDS = re.compile(r"[\s\x00-\x20\x7f/\\@?#\[\]:,;\"'<>]")
@@ -31,6 +32,13 @@ def port_or_zero(text: str) -> int:
     # int() alone would take "1_000", " 5 " and the digits of every script.
     if not _PORT.fullmatch(text) or int(text) > HIGHEST_PORT:
         raise ValueError(f"{text!r} is not a port: give a number up to {HIGHEST_PORT}")
+    return int(text)
+
+
+def limit(text: str) -> int:
+    """How many there may be of something, 1 to 1,000,000,000."""
+    if not re.fullmatch("[0-9]{1,10}", text) or not 0 < int(text) <= MOST:
+        raise ValueError(f"{text!r} is no limit: give a number from 1 to {MOST}")
     return int(text)
 
 

@@ -32,6 +32,7 @@ class Options(PlainOptions):
         """As :class:`usage.Options` reads it; a command is imported when it is wanted."""
         yield "broker", None, _broker_options, "introduce peers to each other"
         yield "peer", None, _peer_options, "meet the peers of a room and talk to them directly"
+        yield "chat", None, _chat_options, "talk to somebody, by a code or in a room"
         yield "check", None, _check_options, "say what this network does to direct connections"
         yield "id", None, _id_options, "show this peer's key, keep and name those of others"
         yield "secret", None, _secret_options, "make a secret for a room"
@@ -52,6 +53,13 @@ def broker(options: Any) -> int:
 def peer(options: Any) -> int:
     """``p2phole peer``."""
     from p2phole.peer.tap import run
+
+    return run(options)
+
+
+def chat(options: Any) -> int:
+    """``p2phole chat``."""
+    from p2phole.use.chat import run
 
     return run(options)
 
@@ -87,6 +95,7 @@ def demo(options: Any) -> int:
 COMMANDS = {
     "broker": broker,
     "peer": peer,
+    "chat": chat,
     "check": check,
     "id": identity,
     "secret": secret,
@@ -102,6 +111,12 @@ def _broker_options() -> usage.Options:
 
 def _peer_options() -> usage.Options:
     from p2phole.peer.tap import Options
+
+    return Options()
+
+
+def _chat_options() -> usage.Options:
+    from p2phole.use.chat import Options
 
     return Options()
 

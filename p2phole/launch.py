@@ -49,10 +49,15 @@ _log = Logger()
 
 def tell(text: str) -> None:
     """One line on the real standard error; under twistd :data:`sys.stderr` is the log."""
+    tell_lines(f"p2phole: {harmless(text)}")
+
+
+def tell_lines(text: str) -> None:
+    """Lines of our own making, on the same."""
     if sys.__stderr__ is None:
         return
     try:
-        sys.__stderr__.write(f"p2phole: {harmless(text)}\n")
+        sys.__stderr__.write(f"{text}\n")
         sys.__stderr__.flush()
     except (OSError, ValueError):  # nobody is there to be told
         pass

@@ -1,7 +1,8 @@
 """What both plugins and the console command share in reading options.
 
-An option comes from the command line, then from ``--config FILE``, then from the environment where it has a
-variable there, then from its default; an empty value in a file or in the environment counts as none.  Every
+An option comes from the command line, then from ``--config FILE``, for the human commands then from the
+user's own config file, then from the environment where it has a variable there, then from its default; an
+empty value in a file or in the environment counts as none.  Every
 error is a :class:`~twisted.python.usage.UsageError` of one line, raised before anything has started.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, TypeVar
 
+import platformdirs
 from twisted.python import usage
 from twisted.python.reflect import namedAny
 
@@ -68,13 +70,15 @@ class ConfigurableOptions(PlainOptions):
     section: ClassVar[str]
     variables: ClassVar[Mapping[str, str]] = {}
     """Option to environment variable."""
+    humane: ClassVar[bool] = False
+    """Whether the user's own config file counts, as in the commands that people use by hand."""
 
     optParameters: ClassVar[list[list[Any]]] = [["config", None, None, "INI file with more options"]]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._repeated: dict[str, list[str]] = {}
-        self._config: Mapping[str, str] = {}
+        self._config: Mapping[str, Given] = {}
 
     @classmethod
     def keys_in_config(cls) -> list[str]:
@@ -88,8 +92,16 @@ class ConfigurableOptions(PlainOptions):
         self._repeated.setdefault(key, []).append(text)
 
     def postOptions(self) -> None:
+        own = own_config() if self.humane else None
+        files = [(own, 2)] if own is not None else []
         if (path := self["config"]) is not None:
-            self._config = read_config(path).get(self.section, {})
+            files.append((path, 1))
+        for path, rank in files:
+            section = read_config(path).get(self.section, {})
+            self._config = {
+                **self._config,
+                **{key: Given(text, f"{path}: {key}", rank) for key, text in section.items() if text},
+            }
         self.settle()
 
     def settle(self) -> None:
@@ -100,26 +112,28 @@ class ConfigurableOptions(PlainOptions):
         """What counts for ``key``; None: its default does."""
         if self.get(key) is not None:
             return Given(self[key], f"--{key}", 0)
-        if text := self._config.get(key):
-            return Given(text, f"{self['config']}: {key}", 1)
+        if key in self._config:
+            return self._config[key]
         variable = self.variables.get(key)
         if variable and (text := os.environ.get(variable)):
-            return Given(text, variable, 2)
+            return Given(text, variable, 3)
         return None
 
     def every(self, key: str) -> list[Given]:
         """What counts for a repeatable ``key``: all from the command line, else a line each of the file."""
         if key in self._repeated:
             return [Given(text, f"--{key}", 0) for text in self._repeated[key]]
-        lines = self._config.get(key, "").splitlines()
-        return [Given(line, f"{self['config']}: {key}", 1) for line in lines if line]
+        found = self._config.get(key)
+        if found is None:
+            return []
+        return [Given(line, found.where, found.rank) for line in found.text.splitlines() if line]
 
     def flag(self, key: str) -> bool:
         """Whether a flag is set, on the command line or by ``yes`` in the file."""
         if self[key]:
             return True
-        text = self._config.get(key)
-        return bool(text) and coerced(Given(text or "", f"{self['config']}: {key}", 1), yes_or_no)
+        found = self._config.get(key)
+        return found is not None and coerced(found, yes_or_no)
 
     def value(self, key: str, coerce: Callable[[str], T], default: T) -> T:
         """What was given for ``key``, coerced, or ``default``."""
@@ -151,6 +165,12 @@ def file_path(text: str) -> str:
     if text.startswith("~") and path.startswith(os.path.abspath("~")):
         raise ValueError(f"{text!r}: there is no such user's home folder, give the whole path")
     return path
+
+
+def own_config() -> str | None:
+    """The user's own config file, if there is one."""
+    path = platformdirs.user_config_path("p2phole") / "config"
+    return str(path) if path.is_absolute() and path.exists() else None
 
 
 def read_config(path: str) -> dict[str, dict[str, str]]:

@@ -1,6 +1,8 @@
+"""So many at once, and so many a second after that."""
+
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -9,24 +11,39 @@ from p2phole.bucket import Bucket, Rate
 
 class BucketTests(SynchronousTestCase):
     def test_a_burst_and_then_the_rate(self) -> None:
-        bucket = Bucket(Rate(burst=3, per_second=2))
-        self.assertEqual([bucket.take(100.0) for _ in range(4)], [0.0, 0.0, 0.0, 0.5])
-        self.assertEqual([bucket.take(100.5), bucket.take(100.5)], [0.0, 0.5])
-        self.assertFalse(bucket.full(101.9))
-        self.assertTrue(bucket.full(102.0))
+        bucket = Bucket(Rate(5, 2))
+        self.assertEqual([bucket.take(100.0) for _ in range(5)], [0.0] * 5)
+        self.assertAlmostEqual(bucket.take(100.0), 0.5)
+        self.assertAlmostEqual(bucket.take(100.3), 0.2)
+        self.assertEqual(bucket.take(100.5), 0.0)
+        self.assertAlmostEqual(bucket.take(100.5), 0.5)
+        self.assertFalse(bucket.full(102.9))
+        self.assertTrue(bucket.full(103.01))
 
-    def test_a_large_request_is_owed(self) -> None:
-        bucket = Bucket(Rate(burst=2, per_second=1))
-        self.assertEqual(bucket.take(0.0, 10), 0.0)
-        self.assertEqual(bucket.take(0.0), 9.0)
+    def test_the_wait_that_it_tells_is_enough(self) -> None:
+        bucket, now = Bucket(Rate(3, 0.7)), 0.0
+        for cost in (1, 2, 3, 1, 1, 10, 1, 1, 1, 4):
+            if wait := bucket.take(now, cost):
+                self.assertGreater(bucket.take(now + wait * 0.9), 0.0)
+                now += wait
+                self.assertEqual(bucket.take(now, cost), 0.0)
 
-    @given(st.lists(st.floats(0, 5), max_size=60))
-    def test_never_more_than_it_says(self, pauses: list[float]) -> None:
-        bucket, now, granted = Bucket(Rate(burst=4, per_second=1)), 0.0, []
-        for pause in pauses:
+    def test_what_is_larger_than_the_burst_passes_and_is_paid_for(self) -> None:
+        bucket = Bucket(Rate(10, 1))
+        self.assertEqual(bucket.take(0, 500), 0.0)
+        self.assertAlmostEqual(bucket.take(0, 1), 491.0)
+        self.assertEqual(bucket.take(491, 1), 0.0)
+
+    @given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 9)), max_size=60))
+    @settings(deadline=None)
+    def test_never_more_than_it_may(self, steps: list[tuple[float, int]]) -> None:
+        """In any stretch of time: the burst, the rate, and the last one's own."""
+        bucket, now, taken = Bucket(Rate(6, 2)), 1000.0, []
+        for pause, cost in steps:
             now += pause
-            if not bucket.take(now):
-                granted.append(now)
-        for first in granted:
-            within = [each for each in granted if first <= each <= first + 3]
-            self.assertLessEqual(len(within), 4 + 3 + 1)
+            if not bucket.take(now, cost):
+                taken.append((now, cost))
+        for first in range(len(taken)):
+            for last in range(first, len(taken)):
+                had = sum(cost for _, cost in taken[first:last])
+                self.assertLessEqual(had, 6 - 1 + 2 * (taken[last][0] - taken[first][0]) + 8 + 1e-3)

@@ -25,6 +25,9 @@ PURE = (
     "broker.directory",
     "broker.introduction",
     "broker.admission",
+    "broker.codes",
+    "broker.limits",
+    "broker.line",
     "broker.proof",
     "broker.settings",
     "punch.candidates",
@@ -66,16 +69,17 @@ MAY_IMPORT = {
     "peer": {"wire", "secure", "punch", "session"},
     "check": {"wire", "secure", "punch", "peer"},
     "people": {"secure", "peer"},
+    "use": {"secure", "peer"},
 }
 """Beside itself and what is common."""
 AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
-PEOPLE = {"people.command", "people.secret"}
-"""And the commands about people."""
+PEOPLE = {"people.command", "people.secret", "use.chat"}
+"""And the commands for people."""
 
-REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command"}
+REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.chat"}
 """The only ones that import the reactor, each within a function."""
 BINDS = {"punch.shared_port"}
 

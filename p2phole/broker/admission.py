@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from p2phole.addresses import IPAddress
+from p2phole.broker.codes import Codes
+from p2phole.broker.directory import Directory, Profile
+from p2phole.broker.limits import Limits, address_group
 from p2phole.text import check_name
 from p2phole.wire.codec import BadLine
 from p2phole.wire.messages import PROTOCOL_VERSION, Hello, Register, ToBroker
@@ -36,17 +41,49 @@ def check(message: ToBroker) -> None:
 
 
 class Admission:
-    """Decides on registrations.  ``prove``: see :data:`Prove`."""
+    """Decides on registrations and requests.  ``prove``: see :data:`Prove`."""
 
-    def __init__(self, prove: Prove) -> None:
+    def __init__(self, prove: Prove, limits: Limits, directory: Directory, later: Callable[..., Any]) -> None:
         self._prove = prove
+        self._limits = limits
+        self._directory = directory
+        self._codes = Codes(limits.seconds, later, self._expired)
 
-    def enter(self, message: Register, nonce: str) -> str:
+    def enter(self, message: Register, nonce: str, ip: IPAddress) -> str:
         """The room that the peer is in from now on.  Raises :class:`BadLine` if it is not admitted.
 
-        ``nonce``: what this broker has sent it in ``welcome``.
+        ``nonce``: what this broker has sent it in ``welcome``; ``ip``: where it is.
         """
+        limits, now, address = self._limits, self._limits.seconds(), address_group(ip)
+        limits.registrations.by_address(address, now)
         self._prove(message, nonce)
+        limits.registrations.by_key(message.fingerprint, now)
+        key = message.fingerprint, message.instance
         if message.space == "code":
-            raise BadLine("no-such-code", "no invitation with this number: check it, or ask for a new one")
+            if not self._codes.belongs(key, message.room):
+                limits.invitations.by_address(address, now)
+            return self._codes.enter(key, message.room)
+        others = self._directory.others((message.space, message.room), key)
+        limits.check_room(others)
+        self._introduce(message.fingerprint, ip, others)
         return message.room
+
+    def request(self, profile: Profile, instance: str) -> None:
+        """A member asks to be introduced to that instance.  Raises :class:`BadLine` if it did so too often."""
+        asked = len(self._directory.find(profile.place, instance))
+        self._introduce(profile.fingerprint, profile.observed.ip, max(1, asked))
+
+    def left(self, profile: Profile) -> None:
+        """A member is gone."""
+        if profile.space == "code":
+            self._codes.left(profile.key, profile.room)
+
+    def _introduce(self, fingerprint: str, ip: IPAddress, count: int) -> None:
+        introductions, now = self._limits.introductions, self._limits.seconds()
+        if count:
+            introductions.by_key(fingerprint, now, count)
+            introductions.by_address(address_group(ip), now, count)
+
+    def _expired(self, number: str) -> None:
+        for member in self._directory.members(("code", number)):
+            member.expired()

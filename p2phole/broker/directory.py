@@ -57,6 +57,9 @@ class Member(Interface):
     def replaced(self) -> None:
         """The same member has come by another connection."""
 
+    def expired(self) -> None:
+        """The room's time is over."""
+
 
 class Directory(Interface):
     """Rooms and their members."""
@@ -66,6 +69,12 @@ class Directory(Interface):
 
     def leave(self, member: Member) -> bool:
         """Take it out; False if it was not in, or another connection has taken its place."""
+
+    def others(self, place: Place, key: Key) -> int:
+        """How many members that room has beside this one."""
+
+    def members(self, place: Place) -> tuple[Member, ...]:
+        """All members of that room."""
 
     def find(self, place: Place, instance: str) -> tuple[Member, ...]:
         """The members of that room with this instance: one, or, where somebody has taken another one's for
@@ -97,6 +106,15 @@ class MemoryDirectory:
         if not room:
             del self._rooms[member.profile.place]
         return True
+
+    def others(self, place: Place, key: Key) -> int:
+        """See :class:`Directory`."""
+        room = self._rooms.get(place, {})
+        return len(room) - (key in room)
+
+    def members(self, place: Place) -> tuple[Member, ...]:
+        """See :class:`Directory`."""
+        return tuple(self._rooms.get(place, {}).values())
 
     def find(self, place: Place, instance: str) -> tuple[Member, ...]:
         """See :class:`Directory`."""

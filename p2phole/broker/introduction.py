@@ -71,9 +71,10 @@ class Introductions:
             for each in hesitant:
                 self._ask(each, other if each is member else member)
 
-    def left(self, member: Member) -> None:
-        """Forget a member that is gone."""
-        if self._directory.leave(member):
+    def left(self, member: Member) -> bool:
+        """Forget a member that is gone; False if it was not there, or has come by another connection."""
+        there = self._directory.leave(member)
+        if there:
             mine, place = member.profile.key, member.profile.place
             room = self._pairs.get(place, {})
             for other in room.pop(mine, {}):
@@ -82,6 +83,7 @@ class Introductions:
                     del room[other]
             if not room:
                 self._pairs.pop(place, None)
+        return there
 
     def requested(self, member: Member, instance: str) -> None:
         """A member asks to be introduced again, of its own accord or because the other one did."""

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from automat import NoTransition
 from twisted.internet.interfaces import (
-    IAddress,
     IConsumer,
     IDelayedCall,
     IPushProducer,
-    IReactorTime,
     ITCPTransport,
 )
-from twisted.internet.protocol import ServerFactory, connectionDone
-from twisted.logger import Logger
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.addresses import Endpoint
-from p2phole.broker.admission import Admission, check
+from p2phole.broker.admission import check
 from p2phole.broker.dialback import dial_back
-from p2phole.broker.introduction import Introductions
-from p2phole.broker.session import Announcement, Peer, session
+from p2phole.broker.limits import Traffic, address_group
+from p2phole.broker.session import Peer, session
 from p2phole.keepalive import keep_alive
 from p2phole.wire.codec import BadLine, decode_to_broker, encode
 from p2phole.wire.messages import (
@@ -53,7 +48,8 @@ once, but whoever is slower can't be introduced in time and holds our memory."""
 MOST_WAITING = 4 * 1024 * 1024
 """Bytes that may be added to what waits in that time."""
 
-_log = Logger()
+if TYPE_CHECKING:
+    from p2phole.broker.factory import Broker
 
 
 @implementer(IPushProducer)
@@ -63,8 +59,11 @@ class BrokerProtocol(LineReceiver):
     delimiter = b"\n"
     MAX_LENGTH = MAX_LINE
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, address: bytes | None) -> None:
+        """``address``: whose connections it counts among; None: a proxy will tell."""
         self._broker = broker
+        self._address = address
+        self._traffic = Traffic(broker.limits.settings)
         self._timer: IDelayedCall | None = None
         self._stalled: IDelayedCall | None = None
         self._waiting = 0
@@ -78,9 +77,16 @@ class BrokerProtocol(LineReceiver):
     def observed(self) -> Endpoint:
         """The peer's endpoint as it is seen here; behind a proxy, the one that the proxy names."""
         try:
-            return _endpoint(cast(ITCPTransport, self.transport).getPeer())
+            return endpoint_of(cast(ITCPTransport, self.transport).getPeer())
         except ValueError:
             raise BadLine("bad-message", "the proxy names no address of the peer") from None
+
+    @property
+    def _seen(self) -> Endpoint | None:
+        try:
+            return self.observed
+        except BadLine:
+            return None
 
     # -- the line
 
@@ -92,12 +98,36 @@ class BrokerProtocol(LineReceiver):
         # Pauses us when what we wrote is not read.
         cast(IConsumer, transport).registerProducer(self, True)
         self._timer = self._broker.clock.callLater(UNREGISTERED_SECONDS, self._too_slow)
+        self._broker.limits.connected(self._address)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Some bytes; those of a proxy about the peer have gone before."""
+        if self._closing:
+            return
+        try:
+            if self._address is None:
+                self._count(address_group(self.observed.ip))
+            self._traffic.data(len(data), self._broker.clock.seconds())
+        except BadLine as problem:
+            self._machine.garbage(problem)
+            return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def _count(self, address: bytes) -> None:
+        limits = self._broker.limits
+        limits.disconnected(None)
+        try:
+            limits.check_connection(address)
+            self._address = address
+        finally:
+            limits.connected(self._address)
 
     def lineReceived(self, line: bytes) -> None:
         """One message, or something that is none."""
         if self._closing:
             return
         try:
+            self._traffic.line(self._broker.clock.seconds())
             message = decode_to_broker(line.removesuffix(b"\r"))
             check(message)
             self._dispatch(message)
@@ -135,6 +165,7 @@ class BrokerProtocol(LineReceiver):
         self._stop_timer()
         self.resumeProducing()
         self._closing = True
+        self._broker.limits.disconnected(self._address)
         self._machine.lost()
 
     def _too_slow(self) -> None:
@@ -152,7 +183,7 @@ class BrokerProtocol(LineReceiver):
         """Write one message."""
         if not self._closing:
             if isinstance(message, Error):
-                _log.info("A connection is closed: {detail}.", detail=message.detail)
+                self._broker.journal.refused(message, self._seen)
             line = encode(message) + self.delimiter
             if self._stalled is not None:
                 self._waiting += len(line)
@@ -173,7 +204,7 @@ class BrokerProtocol(LineReceiver):
         """See :class:`~p2phole.broker.session.Line`."""
         broker = self._broker
         try:
-            local = _endpoint(cast(ITCPTransport, self.transport).getHost()).ip
+            local = endpoint_of(cast(ITCPTransport, self.transport).getHost()).ip
         except ValueError:
             return  # a proxy may name an end that is none
         dial_back(
@@ -206,25 +237,6 @@ class BrokerProtocol(LineReceiver):
         cast(ITCPTransport, self.transport).abortConnection()
 
 
-@dataclass(eq=False)
-class Broker(ServerFactory):
-    """What the connections of one broker share.  ``entropy``: gives 16 random bytes."""
-
-    introductions: Introductions
-    admission: Admission
-    announcement: Announcement
-    clock: IReactorTime
-    entropy: Callable[[], bytes]
-    noisy: bool = False
-
-    def buildProtocol(self, addr: IAddress | None) -> BrokerProtocol | None:
-        """A peer has connected; one without an address and a port (a Unix socket) can't be introduced."""
-        try:
-            _endpoint(addr)
-        except ValueError:
-            return None
-        return BrokerProtocol(self)
-
-
-def _endpoint(address: object) -> Endpoint:
+def endpoint_of(address: object) -> Endpoint:
+    """As a transport names it.  Raises :class:`ValueError` for a Unix socket and the like."""
     return Endpoint.make(str(getattr(address, "host", "")), int(getattr(address, "port", 0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet import endpoints
@@ -15,12 +16,14 @@ from twisted.python.failure import Failure
 
 from p2phole.broker.admission import Admission
 from p2phole.broker.directory import MemoryDirectory
+from p2phole.broker.factory import BehindProxy, Broker
 from p2phole.broker.introduction import Introductions
+from p2phole.broker.journal import Journal
+from p2phole.broker.limits import Limits
+from p2phole.broker.line import Announcement
 from p2phole.broker.proof import Proof
-from p2phole.broker.protocol import Broker
-from p2phole.broker.session import Announcement
 from p2phole.broker.settings import BrokerSettings
-from p2phole.descriptors import raise_descriptor_limit
+from p2phole.descriptors import raise_descriptor_limit, spare_descriptors
 from p2phole.errors import EndpointUnusable, LocalError, PortTaken
 
 BACKLOG = 256
@@ -37,18 +40,13 @@ class BrokerService(Service):
         self._settings = settings
         self._fail = fail
         self._ports: list[IListeningPort] = []
-        announcement = Announcement(settings.probe_port, settings.probe_address or "")
-        self._factory = Broker(
-            Introductions(MemoryDirectory(), _random),
-            Admission(Proof(settings.public_names).check),
-            announcement,
-            reactor,  # type: ignore[arg-type]
-            _random,
-        )
+        self._factory = make_factory(reactor, settings, _random)
 
     def privilegedStartService(self) -> None:
         """Listen.  Raises :class:`LocalError` for what is known at once, and most is."""
         raise_descriptor_limit()
+        most = self._settings.limits.max_connections
+        self._factory.limits.bear(spare := spare_descriptors(most))
         if self._settings.listen:
             for text in self._settings.listen:
                 self._listen(text)
@@ -56,6 +54,8 @@ class BrokerService(Service):
             self._listen_on_all(self._settings.port)
         if self._settings.probe_port:
             self._listen_on_all(self._settings.probe_port)
+        if spare < most:
+            _log.warn("No more than {spare} connections: raise the limit of open files for more.", spare=spare)
 
     def _listen_on_all(self, port: int) -> None:
         try:
@@ -92,7 +92,9 @@ class BrokerService(Service):
             else:
                 problems.append(problem)
 
-        listening: Deferred[IListeningPort] = endpoint.listen(self._factory)
+        behind = text.startswith("haproxy:")
+        factory = BehindProxy(self._factory) if behind else self._factory
+        listening: Deferred[IListeningPort] = endpoint.listen(factory)
         listening.addCallbacks(self._listening, failed)
         started = True
         if problems:
@@ -115,6 +117,20 @@ async def _stop(ports: list[IListeningPort]) -> None:
         stopped: object = port.stopListening()
         if isinstance(stopped, Deferred):
             await stopped
+
+
+def make_factory(reactor: Any, settings: BrokerSettings, entropy: Callable[[], bytes]) -> Broker:
+    """The factory of the broker's connections, with all that they share."""
+    directory, limits = MemoryDirectory(), Limits(settings.limits, reactor.seconds)
+    return Broker(
+        Introductions(directory, entropy),
+        Admission(Proof(settings.public_names).check, limits, directory, reactor.callLater),
+        Announcement(settings.probe_port, settings.probe_address or ""),
+        limits,
+        Journal(reactor.seconds, settings.log_addresses),
+        reactor,
+        entropy,
+    )
 
 
 def _random() -> bytes:

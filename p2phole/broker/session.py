@@ -9,10 +9,10 @@ from typing import Protocol as Interface
 from automat import TypeMachineBuilder
 
 from p2phole import __version__
-from p2phole.addresses import Endpoint
 from p2phole.broker.admission import Admission
 from p2phole.broker.directory import Profile
 from p2phole.broker.introduction import Introductions
+from p2phole.broker.line import Announcement, Line
 from p2phole.wire.codec import BadLine
 from p2phole.wire.messages import (
     PROTOCOL_VERSION,
@@ -35,31 +35,6 @@ SAMPLES = 4
 """Round trips remembered; the shortest counts, since all that lengthens one is waiting somewhere."""
 STALE = 30.0
 """Seconds after which a round trip is measured anew, behind an introduction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """Where else the broker tells a peer how it is seen; see :class:`~p2phole.wire.messages.Welcome`."""
-
-    probe_port: int = 0
-    probe_address: str = ""
-
-
-class Line(Interface):
-    """The connection."""
-
-    @property
-    def observed(self) -> Endpoint:
-        """The peer's endpoint as it is seen here."""
-
-    def send(self, message: ToPeer) -> None:
-        """Write one message."""
-
-    def close(self) -> None:
-        """Close after what was written."""
-
-    def dial_back(self) -> None:
-        """Connect to the peer from where it has never been in contact, and tell it."""
 
 
 class Session(Interface):
@@ -146,9 +121,18 @@ class Peer:
         """Replace what the peer said of itself before."""
         self.profile.candidates, self.profile.nat, self.profile.prepare = said.candidates, said.nat, said.prepare
 
-    def refuse(self, code: str, detail: str) -> None:
+    def expired(self) -> None:
+        """See :class:`~p2phole.broker.directory.Member`."""
+        self.machine.garbage(BadLine("expired", "the invitation is out of date: ask for a new one"))
+
+    def leave(self) -> None:
+        """Be in the room no more."""
+        if self.introductions.left(self):
+            self.admission.left(self.profile)
+
+    def refuse(self, problem: BadLine) -> None:
         """Say what was wrong, and close."""
-        self.line.send(Error(code, detail))
+        self.line.send(Error(problem.code, problem.detail, problem.retry))
         self.line.close()
 
 
@@ -180,7 +164,7 @@ def _build() -> Callable[[Peer], Session]:
             space=message.space,
         )
         try:
-            room = peer.admission.enter(message, peer.nonce)
+            room = peer.admission.enter(message, peer.nonce, peer.profile.observed.ip)
         except BadLine as problem:
             session.garbage(problem)
             return
@@ -198,6 +182,11 @@ def _build() -> Callable[[Peer], Session]:
     @member.upon(Session.request).loop()
     def request(session: Session, peer: Peer, message: Request) -> None:
         peer.learn(message)
+        try:
+            peer.admission.request(peer.profile, message.instance)
+        except BadLine as problem:
+            session.garbage(problem)
+            return
         peer.introductions.requested(peer, message.instance)
 
     @member.upon(Session.letter).loop()
@@ -219,20 +208,20 @@ def _build() -> Callable[[Peer], Session]:
     @fresh.upon(Session.garbage).to(over)
     @greeted.upon(Session.garbage).to(over)
     def garbage_from_stranger(session: Session, peer: Peer, problem: BadLine) -> None:
-        peer.refuse(problem.code, problem.detail)
+        peer.refuse(problem)
 
     @member.upon(Session.garbage).to(over)
     def garbage_from_member(session: Session, peer: Peer, problem: BadLine) -> None:
-        peer.introductions.left(peer)
-        peer.refuse(problem.code, problem.detail)
+        peer.leave()
+        peer.refuse(problem)
 
     @member.upon(Session.replaced).to(over)
     def replaced(session: Session, peer: Peer) -> None:
-        peer.refuse("replaced", "the same peer has registered by another connection")
+        peer.refuse(BadLine("replaced", "the same peer has registered by another connection"))
 
     @member.upon(Session.lost).to(over)
     def lost(session: Session, peer: Peer) -> None:
-        peer.introductions.left(peer)
+        peer.leave()
 
     fresh.upon(Session.lost).to(over).returns(None)
     greeted.upon(Session.lost).to(over).returns(None)

@@ -9,9 +9,30 @@ from twisted.application.service import IService
 from twisted.python.usage import UsageError
 
 from p2phole import launch
-from p2phole.broker.settings import DEFAULT_PORT, BrokerSettings
-from p2phole.coercion import HIGHEST_PORT, address_literal, broker_address, port, port_or_zero, server_endpoint
+from p2phole.broker.settings import DEFAULT_PORT, BrokerSettings, LimitSettings
+from p2phole.coercion import (
+    HIGHEST_PORT,
+    address_literal,
+    broker_address,
+    limit,
+    port,
+    port_or_zero,
+    server_endpoint,
+)
 from p2phole.options import ConfigurableOptions, coerced
+
+_DEFAULTS = LimitSettings()
+LIMITS: tuple[tuple[str, int, str], ...] = (
+    ("max-connections", _DEFAULTS.max_connections, "connections in all"),
+    ("max-per-address", _DEFAULTS.max_per_address, "connections from one address"),
+    ("max-room-members", _DEFAULTS.max_room_members, "members in one room"),
+    ("registration-rate", _DEFAULTS.registration_rate, "a minute, by address and key"),
+    ("introduction-rate", _DEFAULTS.introduction_rate, "a minute, by address and key"),
+    ("invitation-rate", _DEFAULTS.invitation_rate, "a minute, by address"),
+    ("line-rate", _DEFAULTS.line_rate, "lines a second on a connection"),
+    ("byte-rate", _DEFAULTS.byte_rate, "bytes a second on a connection"),
+)
+"""Options with their defaults; each is the field of :class:`LimitSettings` of that name."""
 
 
 class Options(ConfigurableOptions):
@@ -21,13 +42,17 @@ class Options(ConfigurableOptions):
     longdesc = "Introduces peers to each other, and never sees what they say to each other."
     optParameters: ClassVar[list[list[Any]]] = [
         ["port", None, None, f"TCP port, IPv4 and IPv6 (default: {DEFAULT_PORT})"],
-        ["probe-port", None, None, "second port, shows peers their NAT (default: PORT+1)"],
+        ["probe-port", None, None, "second port, shows their NAT (default: PORT+1)"],
         ["probe-address", None, None, "second address of this machine for the same"],
+        *([name, None, None, f"{text} (default: {default})"] for name, default, text in LIMITS),
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["log-addresses", None, "log whose connections are closed, and why"],
     ]
     settings: BrokerSettings
 
     def opt_listen(self, endpoint: str) -> None:
-        """endpoint instead of --port, repeatable; no probe port"""
+        """endpoint instead of --port, repeatable"""
         self.collect("listen", endpoint)
 
     def opt_public_name(self, name: str) -> None:
@@ -54,6 +79,10 @@ class Options(ConfigurableOptions):
             listen=tuple(coerced(endpoint, server_endpoint) for endpoint in listen),
             probe_port=probe,
             probe_address=self.value("probe-address", address_literal, None),
+            limits=LimitSettings(
+                **{name.replace("-", "_"): self.value(name, limit, default) for name, default, _text in LIMITS}
+            ),
+            log_addresses=self.flag("log-addresses"),
             public_names=tuple(str(coerced(name, broker_address)) for name in self.every("public-name")),
         )
 

@@ -40,6 +40,7 @@ class Options(ConfigurableOptions):
     """What a check can be told; checked, it is in :attr:`settings`."""
 
     section = "p2ppeer"
+    humane = True
     variables = {"broker": "P2PHOLE_BROKER"}
     longdesc = (
         "Says what this network does to direct connections and with which kinds of other sides they will work; "

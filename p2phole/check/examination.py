@@ -43,6 +43,7 @@ from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.errors import NoSuchHost
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
+from p2phole.peer.trust import Strangers
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.secure.identity import Credentials
 from p2phole.wire.messages import Introduction, Register, Welcome
@@ -64,7 +65,7 @@ LINGER_SECONDS = 1.0
 class SilentConsole:
     """In place of standard input and output: nothing is read, and nothing that anybody says is shown."""
 
-    def __init__(self, most: int, line: Callable[[str], None]) -> None:
+    def __init__(self, most: int, line: Callable[[str], None], over: Callable[[], None]) -> None:
         pass
 
     def start(self, reactor: Any) -> None:
@@ -144,6 +145,7 @@ class _Peer:
             console=SilentConsole,
             sink=self._log,
             credentials=Credentials.of(Ed25519PrivateKey.generate()),
+            people=Strangers(),
             **peer,
         )
         self._bounded = Bounded(self._service, reactor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ from p2phole.peer.errors import (
     BadAuthorities,
     BrokerDistrusted,
     BrokerRefused,
+    InvitationOver,
     NoSuchHost,
     NotABroker,
     VersionMismatch,
@@ -70,6 +72,8 @@ class BrokerLink:
     ) -> None:
         self._address = address
         self._fail = fail
+        self._seconds = reactor.seconds
+        self._backoff = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, jitter=random)
         endpoint: IStreamClientEndpoint = HostnameEndpoint(
             reactor, address.host, address.port, CONNECT_SECONDS, bindAddress=binding
         )
@@ -82,7 +86,7 @@ class BrokerLink:
         self._service = ClientService(
             self._registering,
             factory,
-            retryPolicy=backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, jitter=random),
+            retryPolicy=self._pause,
             clock=reactor,
         )
 
@@ -101,11 +105,26 @@ class BrokerLink:
         """Close the connection there is, so that another one is made."""
         self._registering.drop()
 
+    def _pause(self, failures: int) -> float:
+        """Seconds until the next try: growing, and no less than the broker has asked for."""
+        current, pause = self._registering.current, float(self._backoff(failures))
+        # On top of what it asked for, so that not all come back at once.
+        return pause if current is None else pause + max(0.0, current.not_before - self._seconds())
+
     def _failed(self, failure: Failure) -> None:
         where, problem = self._address, failure.value
         why = failure.getErrorMessage().rstrip(".")
         if failure.check(DNSLookupError, ValueError):
             self._give_up(NoSuchHost(host=where.host))
+        elif isinstance(problem, BrokerSaidNo) and problem.code == "limit":
+            _log.warn(
+                "The broker {where} is busy ({why}), trying again in {seconds} s.",
+                where=where,
+                why=why,
+                seconds=math.ceil(problem.retry),
+            )
+        elif isinstance(problem, BrokerSaidNo) and problem.code in ("no-such-code", "code-taken", "expired"):
+            self._fail(InvitationOver(detail=why))  # whenever it comes: to ask again would not help
         elif isinstance(problem, BrokerSaidNo):
             kind = VersionMismatch if problem.code == "version" else BrokerRefused
             self._give_up(kind(broker=where, detail=why))

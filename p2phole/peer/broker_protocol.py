@@ -45,12 +45,17 @@ ANSWER_SECONDS = 10.0
 """Time for a broker to greet, and again to register us."""
 
 
+LONGEST_RETRY = 600.0
+"""Seconds for which a broker can have us wait, whatever it says."""
+
+
 class BrokerSaidNo(RemoteProtocolError):
     """{detail}."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, retry: float = 0.0) -> None:
         super().__init__(code=code, detail=detail)
         self.code = code
+        self.retry = retry
 
 
 class NotBroker(RemoteProtocolError):
@@ -190,6 +195,8 @@ class BrokerProtocol(LineReceiver):
         """Fires once: with None when registered, else with why not."""
         self.lost: Callable[[Failure], None] = lambda reason: None
         """Called when the connection is gone."""
+        self.not_before = 0.0
+        """When the broker may be asked again, by the clock that was given."""
         self._clock = clock
         self._machine = _machine(Core(self, room))
         self._timer: IDelayedCall | None = None
@@ -245,7 +252,9 @@ class BrokerProtocol(LineReceiver):
             case Ping():
                 self.send(Pong(message.number))
             case Error():
-                self._machine.ended(BrokerSaidNo(message.code, harmless(message.detail)))
+                retry = min(message.retry, LONGEST_RETRY)
+                self.not_before = self._clock.seconds() + retry
+                self._machine.ended(BrokerSaidNo(message.code, harmless(message.detail), retry))
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Too much without a newline: not a broker."""

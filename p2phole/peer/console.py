@@ -76,13 +76,15 @@ def _cut(data: bytes, most: int) -> bytes:
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class Console(Protocol):
-    """Standard input and output.  ``line`` is called for each line of input while it is not held.
+    """Standard input and output.  ``line`` is called for each line of input while it is not held; ``over``
+    when there will be no more of them.
 
-    The end of the input, or of whoever reads the output, never ends the peer.
+    The end of whoever reads the output never ends the peer.
     """
 
-    def __init__(self, most: int, line: Callable[[str], None]) -> None:
+    def __init__(self, most: int, line: Callable[[str], None], over: Callable[[], None]) -> None:
         self._line = line
+        self._over = over
         self._told: set[str] = set()
         self._splitter = LineSplitter(most, self._odd)
         self._lines: deque[str] = deque()
@@ -140,6 +142,9 @@ class Console(Protocol):
     def _deliver(self) -> None:
         while self._lines and not self._held:
             self._line(self._lines.popleft())
+        if self._ended and not self._lines:
+            over, self._over = self._over, lambda: None
+            over()
 
     def _odd(self, what: str) -> None:
         if what not in self._told:

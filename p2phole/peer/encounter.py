@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol as Interface
 
@@ -15,7 +16,7 @@ from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
 from p2phole.peer.presence import Presence
 from p2phole.peer.trust import Trust
-from p2phole.peer.vouching import Vouching
+from p2phole.peer.vouching import MOST_LETTERS, Vouching
 from p2phole.punch import birthday
 from p2phole.punch.attempt import DEADLINE, Attempt, Start, Success, attempt
 from p2phole.punch.birthday import Gate
@@ -71,6 +72,9 @@ class Company(Interface):
     def drained(self) -> None:
         """A session that was full is no longer."""
 
+    def delivered(self) -> None:
+        """A message has reached the other side."""
+
 
 class Encounter:
     """Everything about one other member; ``claimed`` is what it calls itself, made harmless."""
@@ -92,6 +96,7 @@ class Encounter:
         self._company = company
         self._attempt: tuple[Attempt, Start] | None = None
         self._vouching: Vouching | None = None
+        self._early: deque[Letter] = deque(maxlen=MOST_LETTERS)
         self._frames = Bucket(FRAMES)
 
     @property
@@ -120,6 +125,8 @@ class Encounter:
         vouching = self._vouching
         if vouching is not None and message.token == vouching.pairing.token.hex():
             vouching.receive(message.body)
+        else:
+            self._early.append(message)  # this side may still be finding out about its NAT
 
     # -- Actions of the meeting
 
@@ -157,6 +164,10 @@ class Encounter:
             self._refuted,
         )
         self._vouching.start()
+        for letter in tuple(self._early):
+            if letter.token == message.token:
+                self._vouching.receive(letter.body)
+        self._early.clear()
 
     def _to_dial(
         self, message: Introduction, candidates: tuple[Candidate, ...], proven: bool = False
@@ -335,6 +346,7 @@ class Encounter:
         """See :class:`~p2phole.session.session.SessionUser`."""
         text = payload.decode("utf-8", "replace")
         self._company.events.emit(events.Message(self.name, "out", text, self.instance))
+        self._company.delivered()
 
     def drained(self) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""

@@ -30,6 +30,10 @@ class BadAuthorities(LocalError):
     """The certificates in {path} cannot be used ({why}): check --broker-ca."""
 
 
+class InvitationOver(LocalError):
+    """The broker knows of no such invitation: {detail}."""
+
+
 class CodeBurned(LocalError):
     """Somebody has tried this code with wrong words, so it is of no more use: invite again, and tell the new code
     to nobody else."""

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 
 from p2phole import __version__
 from p2phole.addresses import Candidate, Endpoint, IPAddress, is_loopback, is_private, is_undiallable
-from p2phole.behaviour import UNKNOWN
+from p2phole.behaviour import PORT, UNKNOWN
 from p2phole.punch.dial import Dialler
 from p2phole.punch.discovery import probe
 from p2phole.punch.ledger import SynLedger
@@ -49,6 +49,8 @@ class Observer:
         self.observed = welcome.observed
         self.seen: tuple[Endpoint, ...] = ()
         self.behaviour = UNKNOWN
+        self.named = False
+        """Whether the ports that come next were looked at, so as to be told to somebody."""
         self._clock = clock
         self._dialler = dialler
         self._fresh = fresh
@@ -61,11 +63,15 @@ class Observer:
         self._ports = [welcome.observed.port]
         self._dialling = False
         self._keeps = False
+        """Whether the NAT keeps a port that is free.  Ours is taken, by the broker connection."""
+        self._takes_again = True
+        """Whether then a port that was let go is taken again at once, so that the next one is the lowest; so until
+        the second address has shown otherwise."""
         self._went_far = False
         """Whether the broker's other address was contacted."""
         self._answers = 0
         self._step = 0
-        self._latest = welcome.observed
+        self._latest = self._lowest = welcome.observed
         self._judge()
         self._first_look: list[Deferred[None]] | None = []
         self._waiting_for: Deferred[None] | None = None
@@ -90,15 +96,14 @@ class Observer:
             self._looked()
         ask()
         self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
-        kept = self.observed.port == self._local.port
-        telling = kept or self.behaviour.allocation == "unknown"
-        if self.behaviour.mapping != "none" and telling and not self._went_far:
-            # A port that the NAT has not mapped yet shows how it takes them.  (Not where that is known: it
-            # would take one in the middle of a start that counts on the next ones.)
+        if self.behaviour.mapping != "none" and not self._went_far:
+            # A port that the NAT has not mapped yet shows how it takes them.
             self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
         self._looked()
         await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        if not self._went_far:
+        # Where two ports of one address have told all about the mapping, a further look could only take a port
+        # in the middle of a start that counts on the next ones.
+        if not self._went_far and (self.behaviour.mapping != PORT or (self._keeps and not self.named)):
             await self._look_far()
 
     def _looked(self) -> None:
@@ -135,16 +140,28 @@ class Observer:
             each.callback(None)
         return result
 
+    def first_look(self) -> Deferred[None]:
+        """Fires, perhaps at once, when the mapping is known as far as the broker's own address can tell; and where
+        that depends on the endpoint, also what a fresh port shows."""
+        looked: Deferred[None] = Deferred()
+        if self._first_look is None:
+            looked.callback(None)
+        else:
+            self._first_look.append(looked)
+        return looked
+
     async def _refresh(self) -> None:
         newcomer = self._first_look is not None
-        if self._first_look is not None:
-            first: Deferred[None] = Deferred()
-            self._first_look.append(first)
-            await first  # and with it, where it matters, for a look from a fresh port
+        await self.first_look()
+        self.named = True
         if self.behaviour.mapping == "unknown" and self.may_be_hard and not self._went_far:
             # Somebody waits to be introduced: whether the mapping depends on the address counts for more
             # than what the filter lets in from there, which is spoiled by this.
             await self._look_far()
+        if self._counts_from_ours:
+            if not newcomer:
+                await (self._look(self._near) if self._went_far else self._look_far())
+            return
         # The distance of ports wants to be seen twice; and what was seen last may be long ago.
         if self._step and self._near and (len(set(self._ports)) < 3 or not newcomer):
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
@@ -159,15 +176,22 @@ class Observer:
             if not self._ledger.wait(target.ip, now):
                 self._ledger.spend(target.ip, now)
                 allowed.append(target)
+        before = self._lowest
         await self._look(allowed)
+        self._takes_again = self._lowest.port <= before.port or before.port == self._local.port
 
     async def _look(self, targets: Sequence[Endpoint]) -> None:
         found = await probe(self._clock, self._dialler, self, targets)
         self._observations += found
         self._took(found)
+        in_conflict = [item.observed for item in found if item.observed.port != self._local.port]
+        self._lowest = min(in_conflict, key=lambda observed: observed.port, default=self._lowest)
         seen = dict.fromkeys(item.observed for item in self._observations)
-        self.seen = tuple(endpoint for endpoint in seen if endpoint != self.observed)[:3]
         self._judge()
+        # A NAT that maps by endpoint had these ports for the probes; who is named them as such would dial them
+        # after the predicted ones, of which they may be.
+        hard = self.behaviour.is_hard
+        self.seen = () if hard else tuple(endpoint for endpoint in seen if endpoint != self.observed)[:3]
 
     def _took(self, found: Sequence[Observation]) -> None:
         for item in found:
@@ -187,20 +211,32 @@ class Observer:
         if self._keeps and self.observed.port == self._local.port:
             self.behaviour = replace(self.behaviour, allocation="preserved")
 
+    @property
+    def _counts_from_ours(self) -> bool:
+        """Whether the NAT maps by endpoint, keeps a port that is free, and else takes the next one that is."""
+        return self._keeps and self._step > 0 and self.observed.port == self._local.port
+
+    @property
+    def _before_next(self) -> Endpoint:
+        if self._counts_from_ours and self._takes_again and self._lowest.port != self._local.port:
+            return replace(self._lowest, port=self._lowest.port - self._step)
+        return self._latest
+
     def about_to_dial(self) -> Endpoint:
         """The last outside endpoint that the NAT is known to have taken; from now on our own connections take
         ports as well, so that what is seen later tells nothing of their order."""
         self._dialling = len(set(self._ports)) > 1
-        return self._latest
+        return self._before_next
 
     def predictions(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:
         """The endpoints that the NAT will use next, where that can be told.
 
         ``before``: what was the latest when earlier starts towards the same member began.  What a NAT took
-        then for that member it may well use again, so what could be told then comes first.
+        then for that member it may well use again.  It comes last: where both NATs are like that, the first
+        dials must be for the next ports, one for each, in order.
         """
         found = [one for latest in before[-2:] for one in predicted(latest, self._step)[:SPARE]]
-        return tuple(dict.fromkeys([*found, *predicted(self._latest, self._step)]))
+        return tuple(dict.fromkeys([*predicted(self._before_next, self._step), *found]))
 
     # -- Phrases
 

@@ -16,6 +16,7 @@ from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.portmap.grant import doubt, told
 from p2phole.punch.portmap.mapper import PortMapper
+from p2phole.punch.prediction import is_random
 from p2phole.punch.shared_port import SharedPort
 from p2phole.wire.messages import MAX_CANDIDATES, DialBack, DialledBack, Request, Update, Welcome
 
@@ -127,6 +128,21 @@ class Presence:
     def prepares(self) -> bool:
         """Whether this peer wants to be asked before it is introduced."""
         return self._observer is not None and self._observer.may_be_hard
+
+    @property
+    def has_named(self) -> bool:
+        """Whether the others were told what ports this peer's NAT takes next."""
+        return self._observer is None or self._observer.named
+
+    @property
+    def is_unprepared(self) -> bool:
+        """Whether the next ports of this peer's NAT can be told, and nobody was told yet."""
+        nat = self.behaviour
+        return not self.has_named and nat.is_hard and not is_random(nat)
+
+    def first_look(self) -> Deferred[None]:
+        """Fires when it is known how this peer's NAT maps."""
+        return self._observer.first_look() if self._observer is not None else succeed(None)
 
     def discovered(self) -> Deferred[None]:
         """Fires when all is known that will be."""

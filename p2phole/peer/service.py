@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from p2phole import events
 from p2phole.addresses import InterfaceAddress, is_loopback, is_private
-from p2phole.behaviour import Behaviour
+from p2phole.behaviour import PORT, Behaviour
 from p2phole.bucket import Bucket, Rate
 from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
@@ -24,7 +24,7 @@ from p2phole.peer.broker_link import BrokerLink
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.console import Console
 from p2phole.peer.encounter import Encounter
-from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong
+from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong, InvitationOver
 from p2phole.peer.presence import Presence
 from p2phole.peer.settings import PeerSettings
 from p2phole.peer.trust import People, make_trust
@@ -63,7 +63,7 @@ GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
 MOST_NAME = 256
 """Characters of another peer's name that are shown."""
-INTRODUCTIONS = Rate(burst=600, per_second=10)
+INTRODUCTIONS = Rate(burst=1000, per_second=10)
 """Introductions that are taken of a broker, and requests."""
 MOST_CHANGED = 16
 """Keys in place of the one that was kept that the user is told of."""
@@ -81,7 +81,7 @@ class PeerService(Service):
         fail: Callable[[LocalError], None],
         *,
         interfaces: Callable[[], tuple[InterfaceAddress, ...]] = interface_addresses,
-        console: Callable[[int, Callable[[str], None]], Console] = Console,
+        console: Callable[[int, Callable[[str], None], Callable[[], None]], Console] = Console,
         sink: events.EventSink | None = None,
         credentials: Credentials | None = None,
         instance: str | None = None,
@@ -89,6 +89,7 @@ class PeerService(Service):
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         people: People | None = None,
         invited: Callable[[Code], None] = lambda code: None,
+        said_all: Callable[[], None] = lambda: None,
     ) -> None:
         self.clock = reactor
         self.events = sink if sink is not None else events.NullSink()
@@ -101,7 +102,9 @@ class PeerService(Service):
         self._interfaces = interfaces
         self._entropy = entropy
         self._invited = invited
-        self._console = console(MOST_PAYLOAD, self._typed)
+        self._said_all = said_all
+        self._input_over = False
+        self._console = console(MOST_PAYLOAD, self._typed, self._typed_all)
         self._given = (sink, credentials, instance, people)
         self._encounters: dict[Identity, Encounter] = {}
         self._changed: set[str] = set()
@@ -134,7 +137,7 @@ class PeerService(Service):
         self.acceptor = Acceptor(self.clock)
         self.port = SharedPort(self._reactor, settings.port, self.acceptor)
         self._broker = BrokerLink(
-            self._reactor, settings.broker, self.port.binding, self, self.random, self._fail
+            self._reactor, settings.broker, self.port.binding, self, self.random, self._broker_failed
         )
 
     def startService(self) -> None:
@@ -208,7 +211,8 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         if self.trust.room == ("code", ""):
             self._invite(message.room)
-        now, room, name = self.clock.seconds(), self._settings.room, self._settings.name
+        now, name = self.clock.seconds(), self._settings.name
+        room = self.trust.room[1] if self.trust.by_code else self._settings.room
         self._link, self._since = link, now
         if self._lost is not None:
             reason, at = self._lost
@@ -240,6 +244,13 @@ class PeerService(Service):
         else:
             self._invited(code)
 
+    def _broker_failed(self, error: LocalError) -> None:
+        if isinstance(error, InvitationOver) and self._linked():
+            _log.info("{error}  The direct connection lives on.", error=error)
+            self._broker.stop()
+        else:
+            self._fail(error)
+
     def _burned(self) -> None:
         self._fail(CodeBurned() if self._settings.invite else CodeWrong())
 
@@ -258,9 +269,29 @@ class PeerService(Service):
         encounter = self._encounters.get(theirs)
         if encounter is None:
             claimed = harmless(message.name)[:MOST_NAME]
-            encounter = Encounter(self, theirs, claimed, self._entropy(8).hex())
-            self._encounters[theirs] = encounter
+            encounter = self._encounters[theirs] = Encounter(self, theirs, claimed, self._entropy(8).hex())
+        if message.nat.is_hard and not self.presence.has_named:
+            self.presence.first_look().addCallback(lambda _: self._begin_if_prepared(encounter, message))
+        else:
+            self._begin(encounter, message)
+
+    def _begin_if_prepared(self, encounter: Encounter, message: Introduction) -> None:
+        # Where both NATs map by endpoint each side is to have named its next ports: they must not be used up by
+        # a start for which only one side has.
+        if self.presence.is_unprepared:
+            encounter.meeting.requested()
+        else:
+            self._begin(encounter, message)
+
+    def _begin(self, encounter: Encounter, message: Introduction) -> None:
         encounter.introduced(message)
+        if message.nat.filtering == PORT and not self.presence.has_named:
+            self.presence.first_look().addCallback(lambda _: self._begin_again(encounter))
+
+    def _begin_again(self, encounter: Encounter) -> None:
+        # Such a filter lets in no port that nobody has named: do not wait for the end of this start.
+        if self.presence.is_unprepared and encounter.link is None:
+            encounter.meeting.requested()
 
     def _overwhelmed(self) -> bool:
         wait = self._introductions.take(self.clock.seconds())
@@ -357,12 +388,22 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.encounter.Company`."""
         self._pace()
 
+    def delivered(self) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        if self._input_over and not any(encounter.session.waiting for encounter in self._encounters.values()):
+            self._input_over = False
+            self._said_all()
+
     # -- lines
 
     def _typed(self, line: str) -> None:
         for encounter in self._linked():
             encounter.send(line)
         self._pace()
+
+    def _typed_all(self) -> None:
+        self._input_over = True
+        self.delivered()
 
     def _pace(self) -> None:
         # Lines wait while nobody is there to get them, and while somebody can't keep up.

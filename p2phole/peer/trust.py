@@ -44,6 +44,25 @@ class People(Interface):
         """A connection to who has this key was authenticated; ``how``: the word of the event."""
 
 
+class Strangers:
+    """:class:`People` of whom none is known, and none is kept."""
+
+    def is_known(self, fingerprint: str) -> bool:
+        """See :class:`People`."""
+        return False
+
+    def fingerprint_of(self, name: str) -> str | None:
+        """See :class:`People`."""
+        return None
+
+    def shown(self, claimed: str, fingerprint: str) -> str:
+        """See :class:`People`."""
+        return claimed
+
+    def met(self, fingerprint: str, claimed: str, how: str) -> None:
+        """See :class:`People`."""
+
+
 def hashed(room: str) -> str:
     """The name of a room that has a secret, as the broker sees it; nothing in it comes from the secret."""
     return hashlib.sha256(b"p2phole secret room 1\0" + room.encode()).hexdigest()

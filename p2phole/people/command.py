@@ -38,6 +38,7 @@ class Settings:
 
 class _IdOptions(ConfigurableOptions):
     section = "p2ppeer"
+    humane = True
     optParameters: ClassVar[list[list[Any]]] = [
         ["key-file", None, None, "the key; the people are beside it (default: in your data folder)"],
     ]

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from p2phole.secure.channel import Channel, SecureLink
 from p2phole.secure.roles import Pairing
 
+MOST_CONTENDERS = 64
+"""Connections of one attempt at one time: no honest member comes near it."""
 NOMINATE = b"N"
 CONFIRM = b"C"
 
@@ -41,7 +43,7 @@ class Race:
     def joined(self, channel: Channel) -> None:
         """See :class:`~p2phole.secure.channel.Contest`."""
         self._contenders.add(channel)
-        if self._over:
+        if self._over or len(self._contenders) > MOST_CONTENDERS:
             channel.drop()
 
     def secured(self, link: SecureLink) -> None:
@@ -80,7 +82,7 @@ class Race:
         self._nominate()
         early, self._early = self._early, []
         for link, data in early:
-            if not self._over:
+            if not self._over and link in self._secured:
                 self.spoke(link, data)
 
     def dropped(self, channel: Channel, reason: str) -> None:

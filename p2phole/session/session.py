@@ -92,6 +92,11 @@ class Session:
         """Whether so much waits for its acknowledgement that nothing should be added."""
         return self._pending_bytes >= MOST_PENDING
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything that is not acknowledged."""
+        return bool(self._pending)
+
     def send(self, payload: bytes) -> None:
         """Queue a message; it leaves at once if there is a link.  Raises :class:`ValueError` over 65,520 bytes."""
         if len(payload) > MOST_PAYLOAD:

@@ -33,10 +33,11 @@ M = TypeVar("M", bound=Message)
 class BadLine(RemoteProtocolError):
     """{detail}."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, retry: float = 0.0) -> None:
         super().__init__(code=code, detail=detail)
         self.code = code
         self.detail = detail
+        self.retry = retry
 
 
 def encode(message: Message) -> bytes:

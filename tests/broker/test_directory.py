@@ -27,6 +27,9 @@ class FakeMember:
     def replaced(self) -> None:
         self.was_replaced = True
 
+    def expired(self) -> None:
+        self.was_replaced = True
+
 
 def fake_member(
     number: int, room: str = "lobby", round_trip: float = 0.0, fingerprint: str = "", space: str = "open"

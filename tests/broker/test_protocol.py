@@ -4,7 +4,6 @@ import json
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
-from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,11 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint, IPAddress
 from p2phole.broker import protocol as module
-from p2phole.broker.admission import Admission
-from p2phole.broker.directory import MemoryDirectory
-from p2phole.broker.introduction import Introductions
-from p2phole.broker.protocol import LINGER_SECONDS, STALLED_SECONDS, UNREGISTERED_SECONDS, Broker, BrokerProtocol
-from p2phole.broker.session import Announcement
+from p2phole.broker.factory import Broker
+from p2phole.broker.line import Announcement
+from p2phole.broker.protocol import LINGER_SECONDS, STALLED_SECONDS, UNREGISTERED_SECONDS, BrokerProtocol
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
 from p2phole.wire.messages import (
     DialBack,
@@ -39,6 +36,7 @@ from p2phole.wire.messages import (
     Welcome,
 )
 from tests import strategies
+from tests.broker.shared import make_broker
 from tests.broker.test_session import register
 from tests.doubles import HERE, THERE, Wire
 
@@ -76,15 +74,7 @@ class Peer:
 class BrokerTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        introductions = Introductions(MemoryDirectory(), lambda: b"t" * 16)
-        self.nonces = count(1)
-        self.broker = Broker(
-            introductions,
-            Admission(self.prove),
-            Announcement(9001, SECOND),
-            self.clock,
-            lambda: next(self.nonces).to_bytes(16, "big"),
-        )
+        self.broker = make_broker(self.clock, prove=self.prove, announcement=Announcement(9001, SECOND))
         self.believed = True
         self.dialled: list[tuple[Endpoint, IPAddress, str]] = []
         self.patch(module, "dial_back", self.dial_back)

@@ -10,8 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from p2phole.broker import service
 from p2phole.broker.service import BrokerService, make_broker
-from p2phole.broker.settings import BrokerSettings
+from p2phole.broker.settings import BrokerSettings, LimitSettings
 from p2phole.errors import EndpointUnusable, LocalError, PortTaken
 from tests.support.host import Host
 from tests.support.network import Network
@@ -20,10 +21,12 @@ from tests.support.network import Network
 class Telephone(Protocol):
     """Says hello and keeps what comes back."""
 
+    before = b""
+
     def connectionMade(self) -> None:
         self.heard = b""
         self.lost = False
-        self.transport.write(b'{"type":"hello","version":2,"software":"test"}\n')  # type: ignore[union-attr]
+        self.transport.write(self.before + b'{"type":"hello","version":2,"software":"test"}\n')  # type: ignore[union-attr]
 
     def dataReceived(self, data: bytes) -> None:
         self.heard += data
@@ -45,12 +48,20 @@ class BrokerServiceTests(SynchronousTestCase):
         service.startService()
         return service
 
-    def call(self, address: str, port: int, source: Host | None = None) -> Telephone | None:
+    def call(
+        self, address: str, port: int, source: Host | None = None, before: bytes = b""
+    ) -> Telephone | None:
         made: list[Telephone] = []
         factory = ClientFactory.forProtocol(Telephone)
         factory.noisy = False
         build = factory.buildProtocol
-        factory.buildProtocol = lambda addr: made.append(build(addr)) or made[-1]  # type: ignore
+
+        def make(addr: Any) -> Telephone:
+            made.append(build(addr))
+            made[-1].before = before
+            return made[-1]
+
+        factory.buildProtocol = make  # type: ignore[method-assign]
         (source or self.peer).connectTCP(address, port, factory, timeout=1)
         self.network.advance(1.5)
         return made[0] if made else None
@@ -97,6 +108,24 @@ class BrokerServiceTests(SynchronousTestCase):
 
         self.start(WithoutIPv6(self.host))
         self.assertTrue(self.answers("192.0.2.1", 9000))
+
+    def test_as_many_connections_as_the_system_bears(self) -> None:
+        self.patch(service, "spare_descriptors", lambda most: min(most, 2))
+        self.start()
+        calls = [self.call("192.0.2.1", 9000) for _ in range(3)]
+        limited = [phone is not None and b'"limit"' in phone.heard for phone in calls]
+        self.assertEqual(limited, [False, False, True])
+        self.start(port=700, probe_port=0, limits=LimitSettings(max_connections=1))
+        calls = [self.call("192.0.2.1", 700) for _ in range(2)]
+        self.assertEqual([phone is not None and b'"limit"' in phone.heard for phone in calls], [False, True])
+
+    def test_behind_a_proxy(self) -> None:
+        self.start(listen=("haproxy:tcp:444",), probe_port=0, limits=LimitSettings(max_per_address=1))
+        header = b"PROXY TCP4 203.0.113.%d 192.0.2.1 5 444\r\n"
+        calls = [self.call("192.0.2.1", 444, before=header % number) for number in (1, 2, 1)]
+        for phone, word in zip(calls, (b'"203.0.113.1:5"', b'"203.0.113.2:5"', b'"limit"'), strict=True):
+            assert phone is not None
+            self.assertIn(word, phone.heard)
 
     def test_port_taken(self) -> None:
         for taken in (9000, 9001):

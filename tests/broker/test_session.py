@@ -10,10 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import PORT, UNKNOWN, Behaviour
-from p2phole.broker.admission import Admission
-from p2phole.broker.directory import MemoryDirectory
-from p2phole.broker.introduction import Introductions
-from p2phole.broker.session import SAMPLES, STALE, Announcement, Peer, Session, session
+from p2phole.broker.line import Announcement
+from p2phole.broker.session import SAMPLES, STALE, Peer, Session, session
 from p2phole.wire.codec import BadLine
 from p2phole.wire.messages import (
     DialBack,
@@ -32,6 +30,7 @@ from p2phole.wire.messages import (
     Update,
     Welcome,
 )
+from tests.broker.shared import make_broker
 
 OBSERVED = Endpoint.parse("192.0.2.1:4000")
 HELLO = Hello(2, "test")
@@ -76,7 +75,7 @@ class Sent:
 class SessionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.introductions = Introductions(MemoryDirectory(), lambda: b"t" * 16)
+        self.broker = make_broker(self.clock, prove=self.prove)
         self.asked: list[tuple[Register, str]] = []
         self.refusal: BadLine | None = None
 
@@ -88,9 +87,8 @@ class SessionTests(SynchronousTestCase):
 
     def connect(self) -> tuple[Session, Sent, Peer]:
         line = Sent()
-        announcement = Announcement(9001, "192.0.2.9")
-        admission = Admission(self.prove)
-        peer = Peer(line, self.introductions, admission, announcement, NONCE, self.clock.seconds)
+        announcement, shared = Announcement(9001, "192.0.2.9"), self.broker
+        peer = Peer(line, shared.introductions, shared.admission, announcement, NONCE, self.clock.seconds)
         return session(peer), line, peer
 
     def member(self, number: int, round_trip: float = 0.0, **other: object) -> tuple[Session, Sent, Peer]:

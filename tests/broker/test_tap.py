@@ -1,5 +1,6 @@
 """``twistd p2pbroker``: options and service."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 from twisted.application.service import IService, Service
@@ -8,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2phole.broker import service
-from p2phole.broker.settings import BrokerSettings
-from p2phole.broker.tap import Options, makeService
+from p2phole.broker.settings import BrokerSettings, LimitSettings
+from p2phole.broker.tap import LIMITS, Options, makeService
 
 
 class OptionsTests(SynchronousTestCase):
@@ -69,6 +70,25 @@ class OptionsTests(SynchronousTestCase):
                 "b.example:443",
             ),
         )
+
+    def test_limits(self) -> None:
+        self.assertEqual(self.settings().limits, LimitSettings())
+        names = [name.replace("-", "_") for name, _default, _text in LIMITS]
+        self.assertEqual(names, [each.name for each in fields(LimitSettings)])
+        for number, (name, default, _text) in enumerate(LIMITS, 11):
+            limits = self.settings(f"--{name}", str(number)).limits
+            changed = replace(LimitSettings(), **{name.replace("-", "_"): number})
+            self.assertEqual(limits, changed)
+            self.assertEqual(self.settings("--config", self.config(f"{name} = {number}")).limits, changed)
+            self.assertEqual(getattr(LimitSettings(), name.replace("-", "_")), default)
+            for bad in ("0", "-1", "x", "1e3", "1000000001", " 5"):
+                self.assertTrue(self.refused(f"--{name}", bad).startswith(f"--{name}: "))
+
+    def test_log_addresses(self) -> None:
+        self.assertFalse(self.settings().log_addresses)
+        self.assertTrue(self.settings("--log-addresses").log_addresses)
+        self.assertTrue(self.settings("--config", self.config("log-addresses = yes")).log_addresses)
+        self.assertFalse(self.settings("--config", self.config("log-addresses = no")).log_addresses)
 
     def test_bad_values_name_their_option(self) -> None:
         for option, value in (

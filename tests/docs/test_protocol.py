@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, fields
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
-from twisted.internet.interfaces import IConnector, IReactorTime
+from twisted.internet.interfaces import IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -19,12 +19,8 @@ from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint
-from p2phole.broker.admission import Admission
-from p2phole.broker.directory import MemoryDirectory
-from p2phole.broker.introduction import Introductions
+from p2phole.broker.line import Announcement
 from p2phole.broker.proof import Proof
-from p2phole.broker.protocol import Broker, BrokerProtocol
-from p2phole.broker.session import Announcement
 from p2phole.punch.race import CONFIRM, NOMINATE
 from p2phole.secure.possession import fingerprint_of, raw, sign
 from p2phole.secure.preface import MAGIC, PrefaceReader, build
@@ -32,12 +28,13 @@ from p2phole.secure.roles import Identity, Pairing
 from p2phole.session.frames import HEADER, Frame, FrameReader, Kind
 from p2phole.session.session import Session, SessionUser
 from p2phole.wire.messages import Message, Register
+from tests.broker.shared import make_broker
 from tests.docs import Block, bare, blocks, read, table
 
 PAGE = read("docs/protocol.md")
 
 _STEP = re.compile(r"([A-Z]) (>|<|connects from|is dialled|is|refuses|leaves)(?: (.*))?")
-_PASSES = re.compile(r"(\d+) (ms|s) pass")
+_PASSES = re.compile(r"([\d,]+) (ms|s) pass")
 _ABBREVIATED = re.compile(r'"([0-9a-f]+)\.\.\."')
 _DIGITS = {"fingerprint": 64, "instance": 32, "token": 32, "nonce": 32, "key": 64, "signature": 128}
 _TOKEN, _NONCE = 0x70000000, 0xC0000000
@@ -107,17 +104,18 @@ class Reactor(Clock):
 class Theatre:
     """A broker, and the connections of a transcript."""
 
-    def __init__(self, probe_address: str = "") -> None:
+    def __init__(self, probe_address: str = "", **limits: int) -> None:
         self.clock = Reactor()
         self._tokens = self._nonces = 0
-        self.broker = Broker(
-            Introductions(MemoryDirectory(), self._token),
-            Admission(self._believe),
-            Announcement(9001, probe_address),
-            cast(IReactorTime, self.clock),
-            self._nonce,
+        self.broker = make_broker(
+            self.clock,
+            prove=self._believe,
+            token=self._token,
+            entropy=self._nonce,
+            announcement=Announcement(9001, probe_address),
+            **limits,
         )
-        self.connections: dict[str, tuple[BrokerProtocol, Transport]] = {}
+        self.connections: dict[str, tuple[Any, Transport]] = {}
         self.heard: dict[str, list[str]] = {}
         self.dialled: dict[tuple[str, str], Dial] = {}
 
@@ -151,7 +149,7 @@ class Theatre:
     def play(self, step: str) -> None:
         """Do, or check, one step; AssertionError if the broker does something else."""
         if passes := _PASSES.fullmatch(step):
-            self.clock.advance(int(passes[1]) / (1000 if passes[2] == "ms" else 1))
+            self.clock.advance(int(passes[1].replace(",", "")) / (1000 if passes[2] == "ms" else 1))
         elif match := _STEP.fullmatch(step):
             name, verb, rest = match.groups()
             if verb == "connects from":
@@ -233,7 +231,8 @@ class TranscriptTests(SynchronousTestCase):
         theatre = Theatre()
         for block in blocks(PAGE, "transcript"):
             if block.words[1:] != ("continued",):
-                theatre = Theatre(SECOND if block.words[1:] == ("two-addresses",) else "")
+                two, few = "two-addresses" in block.words, "two-connections" in block.words
+                theatre = Theatre(SECOND if two else "", **({"max_per_address": 2} if few else {}))
             for number, step in steps(block):
                 try:
                     theatre.play(step)

@@ -25,6 +25,7 @@ from p2phole.peer.tap import Options as PeerOptions
 from p2phole.people.command import Options as IdOptions
 from p2phole.punch.verdict import REASONS
 from p2phole.session.frames import Kind
+from p2phole.use.chat import Options as ChatOptions
 from tests.docs import PAGES, ROOT, bare, blocks, code, read, table
 from tests.natlab.__main__ import COMMANDS as LABORATORY
 from tests.natlab.__main__ import PROFILES
@@ -41,10 +42,10 @@ def long_options(options: Options) -> set[str]:
 
 
 BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()), long_options(ServerOptions())
-CHECK, ID = long_options(CheckOptions()), long_options(IdOptions())
+CHECK, ID, CHAT = (long_options(kind()) for kind in (CheckOptions, IdOptions, ChatOptions))
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
 NONE = {"help", "version"}
-OURS = {"broker": BROKER, "peer": PEER, "check": CHECK, "id": ID, "secret": NONE, "demo": NONE}
+OURS = {"broker": BROKER, "peer": PEER, "chat": CHAT, "check": CHECK, "id": ID, "secret": NONE, "demo": NONE}
 NATLAB = {"site", "host"}
 
 
@@ -115,7 +116,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """Every option that is mentioned exists somewhere."""
-        known = BROKER | PEER | CHECK | ID | TWISTD | NATLAB
+        known = BROKER | PEER | CHAT | CHECK | ID | TWISTD | NATLAB
         for page in PAGES:
             for line in code(page.read_text("utf-8")):
                 self.assertEqual(set(_OPTION.findall(line)) - known, set(), f"{page.name}: {line}")

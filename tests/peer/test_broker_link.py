@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.errors import LocalError
 from p2phole.peer.broker_link import CONNECT_SECONDS, LONGEST_PAUSE, BrokerLink
-from p2phole.peer.broker_protocol import ANSWER_SECONDS
+from p2phole.peer.broker_protocol import ANSWER_SECONDS, LONGEST_RETRY
 from p2phole.peer.errors import BrokerRefused, NoSuchHost, NotABroker, VersionMismatch
 from p2phole.peer.settings import BrokerAddress
 from p2phole.wire.codec import encode
@@ -186,6 +186,40 @@ class BrokerLinkTests(SynchronousTestCase):
         self.setUp()
         self.answer(WELCOME, Error("bad-name", "the name is empty"))
         self.assertIn("the name is empty", self.refused(BrokerRefused))
+
+    def test_a_busy_broker_is_asked_again_when_it_says(self) -> None:
+        """Also at the very first connection, and however often: that is no reason to end."""
+        self.listen()
+        self.answer(Error("limit", "too many registrations from this address", 40.0))
+        self.link()
+        self.network.advance(300)
+        waits = [after - before for before, after in pairwise(self.brokers.at)]
+        self.assertGreater(len(waits), 4)
+        self.assertTrue(all(40 <= wait < 40 + LONGEST_PAUSE + 2 for wait in waits), waits)
+        self.assertEqual(self.failures, [])
+        self.brokers.answers = {b'"hello"': lines(WELCOME), b'"register"': lines(Registered())}
+        self.network.advance(40 + LONGEST_PAUSE + 2)
+        self.assertEqual(self.registrations(), 1)
+
+    def test_a_member_that_went_over_a_limit(self) -> None:
+        self.listen()
+        self.link()
+        self.brokers.connections[0].transport.write(lines(Error("limit", "too many lines", 30.0)))  # type: ignore
+        self.network.advance(30)
+        self.assertEqual((len(self.brokers.connections), self.failures), (1, []))
+        self.network.advance(LONGEST_PAUSE)
+        self.assertEqual(self.registrations(), 2)
+        # What it was asked for then is over.
+        self.links[0].drop()
+        self.network.advance(3)
+        self.assertEqual(self.registrations(), 3)
+
+    def test_no_broker_can_put_a_peer_off_for_ever(self) -> None:
+        self.listen()
+        self.answer(Error("limit", "never", 1e300))
+        self.link()
+        self.network.advance(LONGEST_RETRY + LONGEST_PAUSE + 2)
+        self.assertEqual(len(self.brokers.connections), 2)
 
     def test_not_a_broker(self) -> None:
         for answer, banner in (

@@ -106,8 +106,9 @@ class ConsoleTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.lines: list[str] = []
         self.done: list[int] = []
+        self.overs: list[int] = []
         self.patch(module, "StandardIO", FakeStdio)
-        self.console = Console(MOST, self.lines.append)
+        self.console = Console(MOST, self.lines.append, lambda: self.overs.append(1))
         self.console.start(object())
         self.stdio: FakeStdio = self.console._stdio
 
@@ -142,7 +143,7 @@ class ConsoleTests(SynchronousTestCase):
         self.console.hold(False)
         self.console.dataReceived(b"one\nlast")
         self.console.readConnectionLost()
-        self.assertEqual((self.lines, self.stdio.closed), (["one", "last"], False))
+        self.assertEqual((self.lines, self.stdio.closed, self.overs), (["one", "last"], False, [1]))
         self.console.hold(True)
         self.stdio.reading = False
         self.console.hold(False)
@@ -151,9 +152,9 @@ class ConsoleTests(SynchronousTestCase):
     def test_the_end_of_the_input_before_somebody_is_there(self) -> None:
         self.console.dataReceived(b"one\n")
         self.console.readConnectionLost()
-        self.assertEqual(self.lines, [])
+        self.assertEqual((self.lines, self.overs), ([], []))
         self.console.hold(False)
-        self.assertEqual(self.lines, ["one"])
+        self.assertEqual((self.lines, self.overs), (["one"], [1]))
 
     def test_shown(self) -> None:
         self.show("bob: grüße", "bob: two")
@@ -200,7 +201,7 @@ class ConsoleTests(SynchronousTestCase):
             raise OSError(9, "Bad file descriptor")
 
         self.patch(module, "StandardIO", closed)
-        console = Console(MOST, self.lines.append)
+        console = Console(MOST, self.lines.append, lambda: self.overs.append(1))
         console.start(object())
         console.hold(False)
         console.show("one", lambda: self.done.append(1))

@@ -145,10 +145,9 @@ class DiscoveryTests(ObserverTestCase):
 
     def test_what_is_seen_elsewhere(self) -> None:
         observer = self.observer(**BOTH)
-        self.discovered(observer, at(4001), at(4002), "", at(4003))
-        self.assertEqual(observer.seen, (Endpoint.parse(at(4001)), Endpoint.parse(at(4003))))
+        self.discovered(observer, "", at(4002), "", at(4003))
+        self.assertEqual(observer.seen, (Endpoint.parse(at(4003)),))
         self.assertEqual(observer.observed, self.seen)
-        self.assertEqual(observer.behaviour.mapping, PORT)
 
     def test_no_nat(self) -> None:
         """Then no fresh port has anything to tell."""
@@ -224,12 +223,12 @@ class PredictionTests(ObserverTestCase):
         self.refreshed(observer, at(7003))
         self.assertEqual(self.ports(observer), list(range(7004, 7012)))
 
-    def test_those_of_earlier_starts_come_first(self) -> None:
-        """The NAT may well use again what it took for that member."""
+    def test_those_of_earlier_starts_come_last(self) -> None:
+        """The NAT may well use again what it took for that member; but two such NATs meet at the next ones."""
         observer = self.sequential()
-        self.assertEqual(self.ports(observer, 7100), [*range(7101, 7101 + SPARE), *range(7003, 7011)])
+        self.assertEqual(self.ports(observer, 7100), [*range(7003, 7011), *range(7101, 7101 + SPARE)])
         # The last two only, and nothing twice.
-        self.assertEqual(self.ports(observer, 9, 7100, 7002), [*range(7101, 7101 + SPARE), *range(7003, 7011)])
+        self.assertEqual(self.ports(observer, 9, 7100, 7002), [*range(7003, 7011), *range(7101, 7101 + SPARE)])
 
     def test_none_for_a_nat_that_can_not_be_told(self) -> None:
         for seen, near, afresh in ((7000, 31_999, 12_000), (4000, 4000, 4000), (7000, 7000, 7001)):
@@ -259,12 +258,19 @@ class RefreshTests(ObserverTestCase):
             self.assertIsNone(self.successResultOf(each))
         self.assertEqual(observer.predictions()[0].endpoint.port, 7003)
 
-    def test_no_look_from_a_fresh_port_in_the_middle_of_a_start(self) -> None:
-        """Where the allocation is known already: it would take one of the ports that were predicted."""
+    def test_no_look_in_the_middle_of_a_start(self) -> None:
+        """It would take one of the ports that were predicted: those who wait, wait for the one from a fresh port,
+        and after it there is none."""
         observer = self.observer(seen=at(7000), **BOTH)
-        self.discover(observer)
+        done = self.discover(observer)
+        waiting = observer.refresh()
         self.near(at(7001))
-        self.assertEqual((self.fresh.calls, self.log), ([], [NEAR, "ask"]))
+        self.assertNoResult(waiting)
+        self.afresh(at(7002))
+        self.successResultOf(waiting)
+        self.clock.advance(DIALLED_BACK_SECONDS)
+        self.successResultOf(done)
+        self.assertEqual((len(self.shared.calls), len(self.fresh.calls)), (1, 1))
 
     def test_before_the_first_look_has_begun(self) -> None:
         """The broker may introduce at once, in the turn of the registration."""
@@ -378,7 +384,7 @@ class PlaceTests(ObserverTestCase):
     def test_seen_everywhere_as_something_else(self) -> None:
         """However many a broker makes up, three at the most are told to others."""
         observer = self.observer(**BOTH)
-        self.discovered(observer, "192.0.2.1:1", "192.0.2.9:9", "192.0.2.2:2", "192.0.2.3:3")
+        self.discovered(observer, at(4000), "192.0.2.9:9", "192.0.2.2:2", "192.0.2.3:3")
         self.assertLessEqual(len(observer.seen), 3)
         self.assertEqual(observer.behaviour.allocation, "random")
         self.assertEqual(observer.predictions(), ())
@@ -403,3 +409,52 @@ class FreshPortTests(ObserverTestCase):
             )
             # Nothing need be predicted for all that.
             self.assertEqual(observer.predictions(), ())
+
+
+class KeptPortTests(ObserverTestCase):
+    """A NAT that maps by endpoint, keeps a port that is free, and else takes the next one that is."""
+
+    def kept(self, *far: str) -> Observer:
+        observer = self.observer(**BOTH)
+        done = self.discover(observer)
+        self.near(at(4001))
+        self.afresh(at(HERE.port))
+        self.clock.advance(DIALLED_BACK_SECONDS)
+        self.far(*far)
+        self.successResultOf(done)
+        self.assertEqual((observer.behaviour.mapping, observer.behaviour.allocation), (PORT, "preserved"))
+        return observer
+
+    def named(self, observer: Observer) -> str:
+        return str(observer.predictions()[0].endpoint)
+
+    def test_let_go_and_taken_again(self) -> None:
+        """What a look shows is the very next one."""
+        observer = self.kept(at(4001), at(4002))
+        self.assertEqual(self.named(observer), at(4001))
+        waiting = observer.refresh()
+        self.near(at(4005))
+        self.successResultOf(waiting)
+        self.assertEqual((self.named(observer), str(observer.about_to_dial())), (at(4005), at(4004)))
+        self.assertEqual(observer.seen, ())
+
+    def test_let_go_and_not_taken_again(self) -> None:
+        observer = self.kept(at(4002), at(4003))
+        self.assertEqual(self.named(observer), at(4004))
+
+    def test_a_newcomer_who_has_to_tell(self) -> None:
+        """The second address has to wait: to look there takes ports in the middle of the start."""
+        observer = self.observer(**BOTH)
+        done = self.discover(observer)
+        self.near(at(4001))
+        waiting = observer.refresh()
+        self.afresh(at(HERE.port))
+        self.successResultOf(waiting)
+        self.assertEqual(self.named(observer), at(4001))
+        self.clock.advance(DIALLED_BACK_SECONDS)
+        self.successResultOf(done)
+        self.assertEqual(len(self.shared.calls), 1)
+        waiting = observer.refresh()
+        self.far(at(4003), at(4004))
+        self.successResultOf(waiting)
+        self.assertEqual(self.named(observer), at(4005))

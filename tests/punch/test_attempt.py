@@ -58,6 +58,30 @@ class AttemptTests(AttemptTestCase):
         self.clock.advance(0.002)
         self.assertEqual([call.endpoint for call in self.dialler.calls], [NEAR.endpoint, SEEN.endpoint])
 
+    def test_candidates_that_come_late_are_dialled_once(self) -> None:
+        for seconds, before in ((0.05, []), (0.2, [SEEN.endpoint])):
+            self.setUp()
+            start = self.start(SEEN)
+            machine = attempt(start)
+            self.clock.advance(seconds)
+            machine.join((SEEN, NEAR))
+            machine.join((NEAR,))
+            self.assertEqual([call.endpoint for call in self.dialler.calls][:1], before)
+            self.clock.advance(0.1)
+            self.assertEqual([call.endpoint for call in self.dialler.calls], [SEEN.endpoint, NEAR.endpoint])
+            machine.cancel()
+            machine.join((SEEN,))  # too late for anything
+            self.assertEqual(len(self.dialler.calls), 2)
+
+    def test_held_until_they_join(self) -> None:
+        start = self.start(SEEN)
+        start.held = True
+        machine = attempt(start)
+        assert start.race is not None
+        self.assertTrue(start.race._held)
+        machine.join(())
+        self.assertFalse(start.race._held)
+
     def test_eager_but_where_no_router_is(self) -> None:
         public = Candidate("host", Endpoint.parse("192.0.2.9:5000"))
         attempt(self.start(NEAR, SEEN, public, delay=0))

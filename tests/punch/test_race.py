@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.punch.race import CONFIRM, NOMINATE, Race
+from p2phole.punch.race import CONFIRM, MOST_CONTENDERS, NOMINATE, Race
 from p2phole.secure.channel import Channel, SecureLink
 from tests.doubles import Pipe, join
 from tests.secure.parties import FOLLOWS, LEADS, claim
@@ -43,8 +43,12 @@ class RaceTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.won: list[tuple[FakeLink, bytes]] = []
 
-    def race(self, leads: bool) -> Race:
-        return Race(LEADS if leads else FOLLOWS, lambda link, rest: self.won.append((link, rest)))  # type: ignore
+    def race(self, leads: bool, held: bool = False) -> Race:
+        return Race(
+            LEADS if leads else FOLLOWS,
+            lambda link, rest: self.won.append((link, rest)),  # type: ignore[arg-type]
+            held,
+        )
 
     def contender(self, race: Race, secured: bool = True) -> FakeLink:
         link = FakeLink()
@@ -120,7 +124,58 @@ class FollowerTests(RaceTestCase):
         self.assertEqual((link.dropped, self.won), ("stranger", []))
 
 
+class HeldTests(RaceTestCase):
+    """While the other side has still to prove itself."""
+
+    def test_the_leader_names_nobody_until_then(self) -> None:
+        race = self.race(leads=True, held=True)
+        self.assertFalse(race.is_waiting)
+        link = self.contender(race)
+        self.assertEqual((link.written, race.is_waiting), (b"", True))
+        race.release()
+        self.assertEqual((link.written, race.is_waiting), (NOMINATE, False))
+        self.say(link, CONFIRM)
+        self.assertEqual(self.won, [(link, b"")])
+
+    def test_the_follower_confirms_nothing_until_then(self) -> None:
+        race = self.race(leads=False, held=True)
+        link = self.contender(race)
+        self.say(link, NOMINATE)
+        self.assertEqual((link.written, self.won), (b"", []))
+        race.release()
+        self.assertEqual((link.written, self.won), (CONFIRM, [(link, b"")]))
+
+    def test_nothing_else_is_kept_for_later(self) -> None:
+        race = self.race(leads=False, held=True)
+        link = self.contender(race)
+        self.say(link, NOMINATE + b"x")
+        self.assertEqual(link.dropped, "stranger")
+
+    def test_what_was_nominated_is_gone_by_then(self) -> None:
+        race = self.race(leads=False, held=True)
+        link = self.contender(race)
+        self.say(link, NOMINATE)
+        link.drop()
+        race.release()
+        self.assertEqual(self.won, [])
+
+    def test_released_after_the_end(self) -> None:
+        for leads in (True, False):
+            race = self.race(leads, held=True)
+            link = self.contender(race)
+            race.close()
+            race.release()
+            self.assertEqual((link.written, self.won), (b"", []))
+
+
 class OverTests(RaceTestCase):
+    def test_so_many_at_one_time(self) -> None:
+        race = self.race(leads=False)
+        links = [self.contender(race, secured=False) for _ in range(MOST_CONTENDERS + 1)]
+        self.assertEqual([link.dropped for link in links], [None] * MOST_CONTENDERS + ["closed"])
+        links[0].drop()
+        self.assertIsNone(self.contender(race, secured=False).dropped)
+
     def test_who_comes_late_is_closed(self) -> None:
         race = self.race(False)
         self.say(self.contender(race), NOMINATE)

@@ -8,7 +8,7 @@ from typing import Literal
 from tests.support.firewall import Behaviour, Firewall, Stray
 from tests.support.packets import Endpoint, Packet, canonical
 
-Allocation = Literal["preserved", "sequential", "random"]
+Allocation = Literal["preserved", "next free", "sequential", "random"]
 
 
 class Nat(Firewall):
@@ -18,7 +18,8 @@ class Nat(Firewall):
     :param address: its outside address.
     :param mapping: when connections from one inside endpoint share an outside port (RFC 4787 section 4.1).
     :param allocation: the outside port of a new mapping: `preserved`, that of the inside while it is free,
-        else a random one; `sequential`, the one after the last; or `random`.
+        else a random one; `next free`, else the next one above it that is; `sequential`, the one
+        after the last; or `random`.
     :param hairpin: whether inside hosts reach each other at their outside endpoints (RFC 5382 REQ-8).
 
     The defaults are RFC 5382's, with the strictest filtering. A stock Linux router is the same with
@@ -94,6 +95,9 @@ class Nat(Firewall):
             return Endpoint(self.address, inside.port)
         if self.allocation == "sequential":
             port = self._next_port or self._random.randrange(20_000, 40_000)
+        elif self.allocation == "next free":
+            port = inside.port
+        if self.allocation in ("sequential", "next free"):
             while not self._is_free(port):
                 port = port + 1 if port < 65_535 else 1_024
             self._next_port = port + 1

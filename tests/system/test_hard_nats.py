@@ -6,12 +6,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
 from p2phole.punch.birthday import MANY_PORTS, MOST_TRIES
+from tests.support import firewall
 from tests.support.network import Nat
 from tests.system.test_pairs import ADF, EIF, OPEN, RESET, SILENT
 from tests.system.world import World
 
 PORT = "address-and-port-dependent"
 SEQUENTIAL = {"mapping": PORT, "allocation": "sequential"}
+SEQUENTIAL_RESET = {**SEQUENTIAL, "stray": "reset"}
+KEEPS = {"mapping": PORT, "allocation": "next free"}
 RANDOM = {"mapping": PORT, "allocation": "random"}
 BY_ADDRESS = {"mapping": "address-dependent", "allocation": "sequential"}
 
@@ -62,6 +65,49 @@ class HardNatTests(SynchronousTestCase):
     def test_both_sequential_meet_diagonally(self):
         self.connects(SEQUENTIAL, SEQUENTIAL, 0.2)
         self.connects(SEQUENTIAL, SEQUENTIAL, 0.2, settled=False)
+
+    def test_sequential_with_a_router_that_answers(self):
+        """The dialling back is over at once then; no look that follows takes a port in the middle of the start."""
+        for other in (SEQUENTIAL, SEQUENTIAL_RESET):
+            for settled in (True, False):
+                self.connects(SEQUENTIAL_RESET, other, 0.2, settled=settled, probe_address="198.51.100.2")
+
+    def test_ports_that_are_kept(self):
+        """The next port is counted from the own one; those that were let go are taken again, or only later."""
+        for seconds in (0.0, firewall.RESET_SECONDS):
+            self.patch(firewall, "RESET_SECONDS", seconds)
+            for other in (SILENT, RESET, OPEN, EIF, SEQUENTIAL, SEQUENTIAL_RESET):
+                with self.subTest(other=other, seconds=seconds):
+                    self.comes_to(KEEPS, other, 1.0)
+        self.patch(firewall, "RESET_SECONDS", 0.0)
+        self.comes_to(KEEPS, KEEPS, 1.0)
+
+    def test_a_newcomer_whose_port_is_kept(self):
+        """Introduced at once as one whose NAT is easy: when it knows better it asks anew, in time."""
+        for other in (SILENT, RESET, OPEN, EIF, SEQUENTIAL, SEQUENTIAL_RESET):
+            with self.subTest(other=other):
+                self.comes_to(other, KEEPS, 1.0)
+
+    def test_two_newcomers_whose_ports_are_kept(self):
+        self.patch(firewall, "RESET_SECONDS", 0.0)
+        for other in (SILENT, RESET, SEQUENTIAL, SEQUENTIAL_RESET, KEEPS):
+            for pair in ((KEEPS, other), (other, KEEPS)):
+                with self.subTest(pair=pair):
+                    _, alice, bob = self.play(*pair, settled=False, probe_address="198.51.100.2")
+                    self.assertEqual(alice.all(events.Failed) + bob.all(events.Failed), [])
+
+    def comes_to(self, first, second, within):
+        """Alice has been there for a while, and bob is connected so many seconds after he has come."""
+        world = World(broker=False)
+        world.start_broker(probe_address="198.51.100.2")
+        alice, bob = (
+            world.site(name, Nat(f"203.0.113.{number}", **kind) if kind is not None else None)
+            for number, (name, kind) in enumerate((("alice", first), ("bob", second)), 1)
+        )
+        alice = world.peer(alice)
+        world.net.advance(20)
+        bob = world.peer(bob)
+        world.until(lambda: alice.all(events.Connected) and bob.all(events.Connected), within)
 
     def test_by_address(self):
         """A newcomer looks at the broker's second address before it is introduced."""

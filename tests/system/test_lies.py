@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole import events
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import PORT, UNKNOWN, Behaviour
+from p2phole.peer.service import INTRODUCTIONS
 from p2phole.punch.birthday import EVERY, MANY_PORTS, MOST_TRIES, PER_SECOND, SECONDS
 from p2phole.punch.candidates import MOST_DIALLED
 from p2phole.punch.ledger import ALL_PER_SECOND, PER_MINUTE
@@ -320,7 +321,7 @@ class WordTests(LiarTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_thousands_of_wishes(self) -> None:
-        """Of members that nobody knows: each is answered, with no more than one look at the NAT at a time."""
+        """Of members that nobody knows: so many are answered, with no more than one look at the NAT at a time."""
         script = Script()
         script.seen = {9000: 7000, 9001: 7001}
         peer = self.start(script)
@@ -334,7 +335,7 @@ class WordTests(LiarTestCase):
             most = max(most, len(peer.host.stack.sockets))
         self.assertLessEqual(most - before, 1)
         self.world.net.advance(2)
-        self.assertEqual(len(self.script.link.asked("request")), 2000)
+        self.assertEqual(len(self.script.link.asked("request")), INTRODUCTIONS.burst)
         self.assertEqual(self.syns(peer), [])
         self.check_alive(peer)
 

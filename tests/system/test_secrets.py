@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
+from p2phole.broker import factory as broker_factory
 from p2phole.broker.protocol import BrokerProtocol
 from p2phole.errors import LocalError
-from p2phole.peer.errors import CodeBurned, CodeWrong, NobodyKnown
+from p2phole.peer.errors import CodeBurned, CodeWrong, InvitationOver, NobodyKnown
 from p2phole.secure.codes import Code, parse
 from p2phole.secure.guesses import MOST_GUESSES
 from p2phole.secure.identity import Credentials
@@ -37,8 +38,8 @@ class SecretCase(SynchronousTestCase):
         self.lines: list[bytes] = []
         self.meddle: Callable[[Meddler, ToPeer], list[ToPeer]] = lambda session, message: [message]
         self.sessions: list[Meddler] = []
-        broker = self.world.start_broker()
-        broker._factory.buildProtocol = lambda address: Meddler(self, broker._factory)  # type: ignore[assignment]
+        self.patch(broker_factory, "BrokerProtocol", lambda *given: Meddler(self, *given))
+        self.world.start_broker()
         self.folder = Path(self.mktemp())
         self.folder.mkdir(parents=True)
         self.addCleanup(lambda: [peer.stop() for peer in self.world.peers])
@@ -70,8 +71,8 @@ class SecretCase(SynchronousTestCase):
 class Meddler(BrokerProtocol):
     """A broker's connection that lets the test change what it says."""
 
-    def __init__(self, case: SecretCase, factory: Any) -> None:
-        super().__init__(factory)
+    def __init__(self, case: SecretCase, *given: Any) -> None:
+        super().__init__(*given)
         self.case = case
         case.sessions.append(self)
 
@@ -345,3 +346,19 @@ class CodeTests(SecretCase):
         self.assertIsInstance(bob.errors[0], LocalError)
         self.assertIn("invit", str(bob.errors[0]))
 
+    def test_the_broker_forgets_the_invitation(self) -> None:
+        """After the two have met that is of no interest; before, it is the end."""
+        alice, [code] = self.invite()
+        bob = self.peer("bob", None, code=code)
+        self.world.connected()
+        self.world.broker_host.crash()
+        self.world.start_broker()
+        self.world.net.advance(30)
+        alice.say("still here")
+        self.world.until(lambda: "still here" in bob.texts())
+        self.assertEqual(alice.errors + bob.errors, [])
+        carol, _codes = self.invite()
+        self.world.broker_host.crash()
+        self.world.start_broker()
+        self.world.until(lambda: carol.errors)
+        self.assertIsInstance(carol.errors[0], InvitationOver)

@@ -32,8 +32,9 @@ E = TypeVar("E", bound=events.Event)
 class FakeConsole:
     """In place of standard input and output."""
 
-    def __init__(self, most: int, line: Callable[[str], None]) -> None:
+    def __init__(self, most: int, line: Callable[[str], None], over: Callable[[], None]) -> None:
         self.line = line
+        self.over = over
         self.held = True
         self.shown: list[str] = []
         self.blocked: list[Callable[[], None]] | None = None
@@ -69,7 +70,7 @@ class Peer:
         broker = settings.pop("broker", BrokerAddress(BROKER, 9000))
         self.credentials = settings.pop("credentials", _KEYS[number % len(_KEYS)])
         self.people = settings.pop("people", None) or FakePeople()
-        invited = settings.pop("invited", lambda code: None)
+        hooks = {hook: settings.pop(hook) for hook in ("invited", "said_all") if hook in settings}
         self.service = PeerService(
             host,
             PeerSettings(broker=broker, name=name, key_file=None, **settings),  # type: ignore[arg-type]
@@ -81,7 +82,7 @@ class Peer:
             instance=f"{number + 1:x}".rjust(4, "0").ljust(32, "0"),
             random=random.Random(number).random,
             people=self.people,
-            invited=invited,
+            **hooks,
         )
         self.console: Any = self.service._console
         self.service.privilegedStartService()
