@@ -150,24 +150,24 @@ def _connected(broker: Meddler) -> int:
 
 
 def replay(arguments: Namespace) -> Told:
-    """See :data:`~tests.hostile.modes.MODES`."""
+    """Once they have met, as far as they do: what is replayed before just keeps them from it."""
     kept: list[ToPeer] = []
 
     def change(session: Any, message: ToPeer) -> list[ToPeer]:
         if isinstance(message, Introduction | Letter):
+            if not kept:
+                reactor.callLater(4.0, LoopingCall(again).start, 0.02)  # type: ignore[attr-defined]
             kept.append(message)
         return [message]
 
     def again() -> None:
-        if kept and broker.did["said again"] < arguments.count:
+        if broker.did["said again"] < arguments.count:
             session, message = arguments.random.choice(list(broker.sessions)), arguments.random.choice(kept)
             if not session._closing:
                 broker.did["said again"] += 1
                 session.say(message)
 
     broker = Meddler(arguments, change)
-    # Once they have met, as far as they do: what is replayed before just keeps them from it.
-    reactor.callLater(arguments.seconds / 10, LoopingCall(again).start, 0.02)  # type: ignore[attr-defined]
     return broker.run()
 
 

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import select
+import signal
 import socket
 import struct
+import threading
 import time
 from argparse import Namespace
 from collections import Counter
 
+from p2phole.addresses import Candidate, Endpoint
 from p2phole.wire.codec import encode
 from p2phole.wire.messages import Hello, Request
 from tests.hostile.client import Client, Gone
 from tests.hostile.modes import Told
 
+_over = threading.Event()
+"""That a signal has called it off."""
 _SLOW = encode(Hello(2, "hostile"))
+ASKED = 20
+"""Introductions for which each of the deaf ones asks: some 2 KB each, more than a socket holds."""
 BYTES_A_SECOND = 500
 """Over all of the slow connections."""
 
 
 def slow(arguments: Namespace) -> Told:
     """At the broker, and a tenth as many at the direct port; what is closed is opened again."""
+    signal.signal(signal.SIGTERM, lambda *_: _over.set())
     did: Counter[str] = Counter()
     targets = [arguments.broker] * 10 + ([arguments.target] if arguments.target else [])
     links: dict[int, tuple[socket.socket, int]] = {}
@@ -47,7 +55,7 @@ def slow(arguments: Namespace) -> Told:
         if number % 100 == 99:
             time.sleep(0.02)
     did["held"] = len(links)
-    while time.monotonic() < end:
+    while time.monotonic() < end and not _over.is_set():
         for descriptor, _event in poll.poll(1):
             close(descriptor)
             did["closed on it"] += 1
@@ -66,30 +74,29 @@ def slow(arguments: Namespace) -> Told:
 
 
 def deaf(arguments: Namespace) -> Told:
-    """In rooms of ten; each asks for members that are not there, and would get an answer to each."""
+    """In pairs, who ask for each other again and again: to each there is much more to say than it asks."""
+    signal.signal(signal.SIGTERM, lambda *_: _over.set())
     did: Counter[str] = Counter()
     clients: list[Client] = []
     end = time.monotonic() + arguments.seconds
-    ask = encode(Request("f" * 32, ())) + b"\n"
+    told = tuple(Candidate("srflx", Endpoint.make("127.0.0.66", 4000 + each)) for each in range(24))
     for number in range(arguments.count):
         with contextlib.suppress(OSError, Gone):
             client = Client(arguments.broker, f"127.0.2.{1 + number % 16}")
             client.link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
             clients.append(client)
             client.greet()
-            client.register(("open", f"deaf {number // 10}"))
-            client.link.setblocking(False)
+            client.register(("open", f"deaf {number // 2}"), candidates=told)
             did["registered"] += 1
-    asked: Counter[Client] = Counter()
-    while time.monotonic() < end:
-        for client in clients:
-            if asked[client] < 1500:
-                try:
-                    asked[client] += client.link.send(ask * 10) // len(ask)
-                except OSError:
-                    asked[client] = 1500
-                    did["cut off"] += 1
+            client.link.settimeout(1.0)
+            if number % 2:
+                for _ in range(ASKED):
+                    for one, other in ((clients[-2], clients[-1]), (clients[-1], clients[-2])):
+                        one.say(Request(other.instance, told))
+                        did["asked"] += 1
+    did["held"] = len(clients)
+    while time.monotonic() < end and not _over.is_set():
         time.sleep(0.1)
     for client in clients:
         client.link.close()
-    return {"registered": 0, "asked": sum(asked.values()), **did}
+    return dict(did)

@@ -36,6 +36,14 @@ def until(look: Callable[[], T], what: str, seconds: float = 15.0) -> T:
     return found
 
 
+def talk(one: Honest, two: Honest) -> None:
+    """A line each way, over the connection that is there."""
+    for speaker, hearer in ((one, two), (two, one)):
+        text = f"{speaker.name} at {time.monotonic()}"
+        speaker.type(text)
+        until(lambda s=speaker, h=hearer, t=text: h.events("message", text=t, direction="in", peer=s.name), text)
+
+
 class Process:
     """One process and its files in a folder."""
 
@@ -159,17 +167,15 @@ class Stage:
         return str(path)
 
     def broker(self, *options: str) -> Honest:
-        """An honest one."""
+        """An honest one, once it listens."""
         listen = f"tcp:{self.port}:interface=127.0.0.1"
         broker = Honest(self, "broker", "p2pbroker", "--listen", listen, *options)
         self.listening()
         return broker
 
     def hostile(self, mode: str, *options: str) -> Attacker:
-        """A hostile broker in its place."""
-        broker = Attacker(self, "broker", mode, "--port", str(self.port), *options)
-        self.listening()
-        return broker
+        """A hostile one in its place; see :meth:`listening`."""
+        return Attacker(self, "broker", mode, "--port", str(self.port), *options)
 
     def attack(self, mode: str, *options: str) -> Attacker:
         """A hostile peer."""
@@ -182,7 +188,7 @@ class Stage:
             with socket.socket() as one:
                 return one.connect_ex(("127.0.0.1", self.port)) == 0
 
-        until(answers, "the broker listens")
+        until(answers, "the broker listens", 30)
 
     def peer(self, name: str, secret: str | None = SECRET, *options: str, room: str = "family") -> Honest:
         """An honest one; in an open room without a secret."""
