@@ -35,8 +35,8 @@ from p2phole.wire.messages import Introduction, Letter
 MOST_DELAY = 2.0
 """Seconds that a broker may make us wait before a start."""
 
-MESSAGES = Rate(burst=20_000, per_second=2_000)
-"""Messages that are read from one member: nobody types as fast, and each costs us some microseconds."""
+FRAMES = Rate(burst=20_000, per_second=2_000)
+"""Frames that are read from one member: nobody types as fast, and each costs us some microseconds."""
 
 _log = Logger()
 
@@ -97,7 +97,7 @@ class Encounter:
         self._attempt: tuple[Attempt, Start] | None = None
         self._vouching: Vouching | None = None
         self._early: deque[Letter] = deque(maxlen=MOST_LETTERS)
-        self._messages = Bucket(MESSAGES)
+        self._frames = Bucket(FRAMES)
 
     @property
     def instance(self) -> str:
@@ -291,7 +291,10 @@ class Encounter:
 
     def _from_link(self, data: bytes) -> None:
         try:
-            self.session.receive(data)
+            count = self.session.receive(data)
+            wait = self._frames.take(self._company.clock.seconds(), count)
+            if wait and self.link is not None:
+                self.link.rest(wait)
         except BadFrame as error:
             _log.warn("{name}: {error}", name=self.name, error=error)
             # Before anybody wants another connection: it would end as this one does.
@@ -337,9 +340,6 @@ class Encounter:
         """See :class:`~p2phole.session.session.SessionUser`."""
         text = payload.decode("utf-8", "replace")
         self._company.events.emit(events.Message(self.name, "in", text, self.instance))
-        wait = self._messages.take(self._company.clock.seconds())
-        if wait and self.link is not None:
-            self.link.rest(wait)
         self._company.received(self, text, self.session.consumed)
 
     def acknowledged(self, payload: bytes) -> None:

@@ -36,6 +36,7 @@ class Race:
         self._on_won = on_won
         self._contenders: set[Channel] = set()
         self._secured: list[SecureLink] = []
+        self._ever_secured = False
         self._nominee: SecureLink | None = None
         self._over = False
 
@@ -48,6 +49,7 @@ class Race:
     def secured(self, link: SecureLink) -> None:
         """See :class:`~p2phole.secure.channel.Contest`."""
         self._secured.append(link)
+        self._ever_secured = True
         self._nominate()
 
     def _nominate(self) -> None:
@@ -71,8 +73,8 @@ class Race:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is a link that could win, and is held."""
-        return self._held and bool(self._secured)
+        """Whether there is a link that could win, and is held; or was, for as long as a channel may wait."""
+        return self._held and self._ever_secured
 
     def release(self) -> None:
         """The other side has proved what was to be proved first."""

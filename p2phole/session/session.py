@@ -30,6 +30,9 @@ MOST_PENDING = 4 * 1024 * 1024
 MOST_UNCONSUMED = 2 * MOST_PENDING
 """Bytes that the other side may have sent without our acknowledgement."""
 
+MOST_IDENT = 64
+"""Characters in what names a side's session."""
+
 
 class SessionUser(Interface):
     """Whom a session tells."""
@@ -77,6 +80,7 @@ class Session:
         self._told = 0
         """What we have acknowledged."""
         self._receiving = False
+        self._pinged: int | None = None
         self._heard = 0.0
         self._keep_alive = LoopingCall(self._tick)
         self._keep_alive.clock = clock
@@ -135,12 +139,15 @@ class Session:
 
     # -- in
 
-    def receive(self, data: bytes) -> None:
-        """Bytes from the link.  Raises :class:`BadFrame`; then the link is to be closed."""
+    def receive(self, data: bytes) -> int:
+        """Bytes from the link; how many frames these were.  Raises :class:`BadFrame`; then the link is to be
+        closed."""
         self._heard = self._clock.seconds()
         self._receiving = True
+        self._pinged = None
         try:
-            for frame in self._reader.feed(data):
+            frames = self._reader.feed(data)
+            for frame in frames:
                 if self._write is None:
                     break  # the user has let go of the link, for a goodbye maybe
                 if frame.kind is Kind.HELLO:
@@ -152,6 +159,10 @@ class Session:
         finally:
             self._receiving = False
         self._acknowledge()
+        if self._pinged is not None:
+            # One for all that came in one piece: whoever pings and does not read would fill our memory.
+            self._put(Frame(Kind.PONG, self._pinged))
+        return len(frames)
 
     def consumed(self) -> None:
         """The user is done with the oldest message that it had not consumed: only now it counts as
@@ -183,7 +194,7 @@ class Session:
         elif frame.kind is Kind.ACK:
             self._release(frame.number)
         elif frame.kind is Kind.PING:
-            self._put(Frame(Kind.PONG, frame.number))
+            self._pinged = frame.number
         elif frame.kind is Kind.BYE:
             self._user.left()
 
@@ -198,7 +209,8 @@ class Session:
         if version != VERSION:
             newer = isinstance(version, int) and version > VERSION
             raise BadFrame(why=f"it speaks another version: update {'this' if newer else 'the other'} side")
-        if not isinstance(theirs, str):
+        # What we say of it in our next greeting has to fit into that.
+        if not isinstance(theirs, str) or len(theirs) > MOST_IDENT:
             raise BadFrame(why="its greeting makes no sense")
         if theirs != self._theirs:
             self._forgotten_by_them()
