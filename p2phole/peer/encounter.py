@@ -149,7 +149,7 @@ class Encounter:
             seconds=birthday.SECONDS if takes_long(presence.behaviour, message.nat) else DEADLINE,
             held=trust.demands_proof,
         )
-        self._before = [*self._before[-1:], presence.about_to_dial()]
+        self._before = [*self._before[-1:], presence.about_to_dial(start.candidates)]
         machine = attempt(start)
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)

@@ -31,6 +31,7 @@ from p2phole.peer.trust import People, make_trust
 from p2phole.punch.birthday import Gate
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.ledger import SynLedger
+from p2phole.punch.prediction import is_sequential
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import REASONS
 from p2phole.secure import agreement
@@ -281,19 +282,21 @@ class PeerService(Service):
     def _begin_if_prepared(self, encounter: Encounter, message: Introduction) -> None:
         # Where both NATs map by endpoint each side is to have named its next ports: they must not be used up by
         # a start for which only one side has.
-        if self.presence.is_unprepared:
+        if is_sequential(self.presence.behaviour):
             encounter.meeting.requested()
         else:
             self._begin(encounter, message)
 
     def _begin(self, encounter: Encounter, message: Introduction) -> None:
+        if message.nat.is_hard:
+            self.presence.meets_hard_one()
         encounter.introduced(message)
         if message.nat.filtering == PORT and not self.presence.has_named:
             self.presence.first_look().addCallback(lambda _: self._begin_again(encounter))
 
     def _begin_again(self, encounter: Encounter) -> None:
         # Such a filter lets in no port that nobody has named: do not wait for the end of this start.
-        if self.presence.is_unprepared and encounter.link is None:
+        if is_sequential(self.presence.behaviour) and encounter.link is None:
             encounter.meeting.requested()
 
     def _overwhelmed(self) -> bool:
