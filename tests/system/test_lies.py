@@ -323,7 +323,7 @@ class WordTests(LiarTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_thousands_of_wishes(self) -> None:
-        """Of members that nobody knows: so many are answered, each in its turn, with one look at the NAT at a time."""
+        """Of members that nobody knows: so many are answered, each in its turn, one look at the NAT at a time."""
         script = Script()
         script.seen = {9000: 7000, 9001: 7001}
         peer = self.start(script)
