@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -242,6 +243,16 @@ class EndingTests(SynchronousTestCase):
         self.assertNoResult(stopped)
         self.reactor.advance(STOP_SECONDS)
         self.assertIsNone(self.successResultOf(stopped))
+
+    def test_what_is_loaded_is_left_to_itself(self) -> None:
+        """By the garbage collector, once the service has started."""
+        called: list[str] = []
+        self.patch(gc, "freeze", lambda: called.append("freeze"))
+        service = Bounded(Service(), self.reactor)
+        service.startService()
+        self.assertEqual(called, [])
+        self.reactor.run()
+        self.assertEqual(called, ["freeze"])
 
     def test_stop(self) -> None:
         service = Bounded(Service(), self.reactor)

@@ -163,7 +163,7 @@ class Encounter:
             lambda candidates: machine.join(self._to_dial(message, candidates, trust.knows(self.theirs))),
             self._refuted,
         )
-        self._vouching.start()
+        self._vouching.start(message.delay)
         for letter in tuple(self._early):
             if letter.token == message.token:
                 self._vouching.receive(letter.body)

@@ -33,6 +33,7 @@ from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import REASONS
+from p2phole.secure import agreement
 from p2phole.secure.codes import Code
 from p2phole.secure.identity import Credentials, load_or_make
 from p2phole.secure.known import FILE_NAME, Known
@@ -156,6 +157,8 @@ class PeerService(Service):
         self._console.start(self._reactor)
         self._broker.start()
         rehearse(self.credentials)
+        if self.trust.demands_proof:
+            agreement.rehearse()
         self._watch.start(WATCH_SECONDS, now=False)
 
     def stopService(self) -> Deferred[None]:

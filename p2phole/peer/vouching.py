@@ -63,19 +63,27 @@ class Vouching:
         self._refuted = refuted
         self._proof: Proof | None = None
         self._timer: IDelayedCall | None = None
+        self._due = 0.0
         self._early: list[str] = []
         self._stopped = False
 
-    def start(self) -> None:
-        """Begin, if this side does, as soon as others' proofs leave it a turn."""
+    def start(self, delay: float) -> None:
+        """Begin, if this side does, as soon as others' proofs leave it a turn; behind the SYNs, which leave
+        after ``delay`` seconds."""
+        self._due = self._clock.seconds() + delay
         if self._trust.begins(self.pairing.theirs):
             self._begin()
 
     def _begin(self) -> None:
         pause = self._trust.pause()
         if pause is not None:
-            # Not at once in any case: the SYN of a start that is due now goes before.
-            self._timer = self._clock.callLater(pause, self._make)
+            wait = max(pause, self._due - self._clock.seconds())
+            self._timer = self._clock.callLater(wait, self._let_syns_go)
+
+    def _let_syns_go(self) -> None:
+        # They leave in the turn after that of the agreed instant, and SPAKE2 holds everything up for some
+        # milliseconds.
+        self._timer = self._clock.callLater(0, self._make)
 
     def _make(self) -> None:
         self._timer = None

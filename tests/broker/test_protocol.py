@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint, IPAddress
 from p2phole.broker import protocol as module
+from p2phole.broker.codes import LIFE_SECONDS
 from p2phole.broker.factory import Broker
 from p2phole.broker.line import Announcement
 from p2phole.broker.protocol import LINGER_SECONDS, STALLED_SECONDS, UNREGISTERED_SECONDS, BrokerProtocol
@@ -394,7 +395,8 @@ class AnythingTests(BrokerTestCase):
             told = [one.name for one in newcomer.heard() if isinstance(one, Introduction)]
             self.assertIn("name 1", told)
             self.assertEqual(type(bystander.heard()[-1]), Introduction)
-        self.clock.pump([0, UNREGISTERED_SECONDS, LINGER_SECONDS, 0])
+        # It may have asked for the number of a code room.
+        self.clock.pump([0, UNREGISTERED_SECONDS, LINGER_SECONDS, LIFE_SECONDS, LINGER_SECONDS, 0])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 

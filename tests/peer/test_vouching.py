@@ -46,9 +46,13 @@ class VouchingTests(SynchronousTestCase):
         alice = Side(self.clock, LEADS, secret, HOST, **kept)
         return alice, Side(self.clock, FOLLOWS, secret, MAPPED)
 
+    def turns(self, count: int) -> None:
+        for _ in range(count):
+            self.clock.advance(0)
+
     def talk(self, alice: Side, bob: Side) -> None:
         for side in (alice, bob):
-            side.vouching.start()
+            side.vouching.start(0)
         for _ in range(4):
             self.clock.advance(0.1)
             for one, other in ((alice, bob), (bob, alice)):
@@ -80,9 +84,9 @@ class VouchingTests(SynchronousTestCase):
     def test_letters_wait_for_the_turn(self) -> None:
         alice, bob = self.pair()
         alice.trust.pause()  # somebody else's proof goes before
-        bob.vouching.start()
-        self.clock.advance(0)
-        alice.vouching.start()
+        bob.vouching.start(0)
+        self.turns(2)
+        alice.vouching.start(0)
         for body in bob.out * (MOST_LETTERS + 1):
             alice.vouching.receive(body)
         self.assertEqual(alice.out, [])
@@ -91,7 +95,7 @@ class VouchingTests(SynchronousTestCase):
 
     def test_stopped_before_its_turn(self) -> None:
         alice, bob = self.pair()
-        alice.vouching.start()
+        alice.vouching.start(0)
         alice.vouching.stop()
         self.talk(Side(self.clock, LEADS, b"x"), bob)
         alice.vouching.receive("AAAA")
@@ -100,10 +104,37 @@ class VouchingTests(SynchronousTestCase):
 
     def test_rubbish_from_who_has_nothing_to_prove_is_no_end(self) -> None:
         alice, _bob = self.pair(None, bob=FOLLOWER.fingerprint)
-        alice.vouching.start()
-        self.clock.advance(0)
+        alice.vouching.start(0)
+        self.turns(2)
+        self.assertEqual(len(alice.out), 1)
         alice.vouching.receive("AAAA")
         self.assertEqual(alice.why, [])
+
+    def test_behind_the_syns(self) -> None:
+        """At the agreed instant a connect is called, and its SYN leaves in the turn after that."""
+        alice, bob = self.pair()
+        self.clock.callLater(0.3, self.clock.callLater, 0, alice.send, "SYN")
+        alice.vouching.start(0.3)
+        bob.vouching.start(0)
+        self.turns(2)
+        alice.vouching.receive(bob.out[0])  # what comes early waits
+        self.clock.advance(0.29)
+        self.assertEqual(alice.out, [])
+        self.clock.advance(0.02)
+        self.turns(2)
+        self.assertEqual((alice.out[0], len(alice.out)), ("SYN", 3))
+
+    def test_behind_the_syns_also_as_an_answer(self) -> None:
+        alice, bob = self.pair(None, bob=FOLLOWER.fingerprint)
+        for side, delay in ((alice, 0), (bob, 0.3)):
+            side.vouching.start(delay)
+        self.turns(2)
+        bob.vouching.receive(alice.out[0])
+        self.clock.advance(0.29)
+        self.assertEqual(bob.out, [])
+        self.clock.advance(0.02)
+        self.turns(2)
+        self.assertEqual(len(bob.out), 2)
 
 
 class SealTests(SynchronousTestCase):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 from hypothesis import given
@@ -230,6 +232,15 @@ class ProofTests(SynchronousTestCase):
         for agreement in (EphemeralAgreement(os.urandom), SecretAgreement(b"x", LEADS, ROOM, os.urandom)):
             with self.assertRaises(BadShare):
                 agreement.finish(agreement.share)  # type: ignore[attr-defined]
+
+    def test_rehearsed(self) -> None:
+        """The library is loaded by that, and not before it is wanted."""
+        code = (
+            "import sys, p2phole.peer.service; from p2phole.secure.agreement import rehearse;"
+            "before = 'spake2' in sys.modules; rehearse();"
+            "sys.exit((before, 'spake2' in sys.modules) != (False, True))"
+        )
+        self.assertEqual(subprocess.run([sys.executable, "-c", code], timeout=60).returncode, 0)
 
     def test_an_instance_is_bound_too(self) -> None:
         leader = side(LEADS, LEADER)

@@ -16,6 +16,7 @@ from p2phole.broker import factory as broker_factory
 from p2phole.broker.protocol import BrokerProtocol
 from p2phole.errors import LocalError
 from p2phole.peer.errors import CodeBurned, CodeWrong, InvitationOver, NobodyKnown
+from p2phole.secure import agreement
 from p2phole.secure.codes import Code, parse
 from p2phole.secure.guesses import MOST_GUESSES
 from p2phole.secure.identity import Credentials
@@ -104,6 +105,14 @@ class SecretTests(SecretCase):
         without = max(peer.all(events.Connected)[0].seconds for peer in (carol, dave))
         self.assertLess(with_secret, without + 0.05)
 
+    def test_rehearsed_before_anybody_is_there(self) -> None:
+        rehearsed: list[str] = []
+        self.patch(agreement, "rehearse", lambda: rehearsed.append("spake2"))
+        self.peer("alice", None)
+        self.assertEqual(rehearsed, [])
+        self.peer("bob")
+        self.assertEqual(rehearsed, ["spake2"])
+
     def test_another_secret_is_refused_on_both_sides_within_five_seconds(self) -> None:
         alice, bob = self.peer("alice"), self.peer("bob", OTHER)
         self.assert_refused((alice, bob), "secret")
@@ -162,7 +171,8 @@ class GuessTests(SecretCase):
             self.world.net.advance(3)
         stranger = self.peer("stranger")
         bob = self.peer("bob", credentials=friend)
-        self.world.until(lambda: bob.all(events.Connected, id=alice.credentials.fingerprint))
+        both = ((alice, friend), (bob, alice.credentials))
+        self.world.until(lambda: all(one.all(events.Connected, id=key.fingerprint) for one, key in both))
         self.assertEqual([event.peer for event in alice.all(events.Connected)], ["friend"])
         self.assertEqual(stranger.all(events.Connected, id=alice.credentials.fingerprint), [])
 
