@@ -137,6 +137,12 @@ class HeldTests(RaceTestCase):
         self.say(link, CONFIRM)
         self.assertEqual(self.won, [(link, b"")])
 
+    def test_who_was_there_and_had_to_go_counts_as_waiting(self) -> None:
+        """A channel may wait no longer than a start lasts, and the start is judged a little later."""
+        race = self.race(leads=True, held=True)
+        self.contender(race).channel.drop("slow")
+        self.assertTrue(race.is_waiting)
+
     def test_the_follower_confirms_nothing_until_then(self) -> None:
         race = self.race(leads=False, held=True)
         link = self.contender(race)

@@ -95,6 +95,16 @@ class SessionTestCase(SynchronousTestCase):
         return str(self.assertRaises(BadFrame, self.session.receive, data))
 
 
+class PingTests(SessionTestCase):
+    def test_one_answer_to_many(self) -> None:
+        """Whoever pings and does not read shall not fill our memory."""
+        self.greeted()
+        count = self.session.receive(b"".join(Frame(Kind.PING, number).encode() for number in range(1, 9)))
+        self.assertEqual((count, self.kinds()), (8, [(Kind.PONG, 8)]))
+        self.session.receive(data(1))
+        self.assertNotIn((Kind.PONG, 8), self.kinds())
+
+
 class GreetingTests(SessionTestCase):
     def test_first_on_the_link(self) -> None:
         self.session.send(b"early")
@@ -132,6 +142,7 @@ class GreetingTests(SessionTestCase):
             b'{"version":1,"session":null}',
             b'{"version":1,"session":["x"]}',
             b'{"version":1,"session":NaN}',
+            b'{"version":1,"session":"' + b"x" * 65 + b'"}',
             b'{"version":' + b"9" * 5000 + b',"session":"x"}',
             b"[" * 60_000,
         ):
