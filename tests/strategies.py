@@ -100,6 +100,7 @@ to_broker = st.one_of(
         st.lists(hexadecimal(m.LINKED_PREFIX), max_size=m.MAX_LINKED).map(tuple),
         behaviours,
         st.booleans(),
+        st.booleans(),
     ),
     st.builds(m.Update, many_candidates, behaviours, st.booleans()),
     st.builds(m.Request, hexadecimal(32), many_candidates, behaviours, st.booleans()),

@@ -41,13 +41,20 @@ def check(message: ToBroker) -> None:
 
 
 class Admission:
-    """Decides on registrations and requests.  ``prove``: see :data:`Prove`."""
+    """Decides on registrations and requests.  ``prove``: see :data:`Prove`; ``entropy``: gives 16 random bytes."""
 
-    def __init__(self, prove: Prove, limits: Limits, directory: Directory, later: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        prove: Prove,
+        limits: Limits,
+        directory: Directory,
+        later: Callable[..., Any],
+        entropy: Callable[[], bytes],
+    ) -> None:
         self._prove = prove
         self._limits = limits
         self._directory = directory
-        self._codes = Codes(limits.seconds, later, self._expired)
+        self._codes = Codes(limits.seconds, later, self._expired, entropy)
 
     def enter(self, message: Register, nonce: str, ip: IPAddress) -> str:
         """The room that the peer is in from now on.  Raises :class:`BadLine` if it is not admitted.
@@ -61,8 +68,10 @@ class Admission:
         key = message.fingerprint, message.instance
         if message.space == "code":
             if not self._codes.belongs(key, message.room):
+                if message.room and not message.inviter:
+                    limits.check_guest(address)
                 limits.invitations.by_address(address, now)
-            return self._codes.enter(key, message.room)
+            return self._codes.enter(key, message.room, message.inviter)
         others = self._directory.others((message.space, message.room), key)
         limits.check_room(others)
         self._introduce(message.fingerprint, ip, others)

@@ -15,7 +15,7 @@ PROTOCOL_VERSION = 2
 MAX_LINE = 4096
 """Bytes in a line, without its newline."""
 MAX_CANDIDATES = 24
-MAX_LINKED = 64
+MAX_LINKED = 60
 LINKED_PREFIX = 8
 """Hexadecimal digits of an instance by which ``linked`` names a member."""
 MAX_BODY = 2048
@@ -59,6 +59,7 @@ class Register:
     ``nat``: what it knows of its NAT.
     ``prepare``: ask it (:class:`Requested`) before each introduction, since its NAT maps by endpoint or is
     not known yet: it then learns its mapping anew and answers with :class:`Request`.
+    ``inviter``: in the space ``code``, the number is that of its own invitation.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Register:
     linked: tuple[str, ...] = ()
     nat: Behaviour = UNKNOWN
     prepare: bool = False
+    inviter: bool = False
 
 
 @dataclass(frozen=True, slots=True)

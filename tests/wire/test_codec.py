@@ -61,7 +61,7 @@ class RoundTripTests(SynchronousTestCase):
         nat = Behaviour(PORT, PORT, "sequential", "unknown")
         linked = ("f" * 8,) * m.MAX_LINKED
         for space, room in (("open", name), ("secret", "f" * 64), ("code", "9" * 9)):
-            encode(m.Register(name, room, "f" * 64, "f" * 32, many, POSSESSION, space, linked, nat, False))
+            encode(m.Register(name, room, "f" * 64, "f" * 32, many, POSSESSION, space, linked, nat, False, False))
         encode(m.Letter("f" * 32, "f" * 32, "/" * m.MAX_BODY))
         encode(m.Request("f" * 32, many, nat, False))
         encode(m.Update(many, nat, False))
