@@ -11,7 +11,7 @@ from p2phole.broker.directory import Directory, Profile
 from p2phole.broker.limits import Limits, address_group
 from p2phole.text import check_name
 from p2phole.wire.codec import BadLine
-from p2phole.wire.messages import PROTOCOL_VERSION, Hello, Register, ToBroker
+from p2phole.wire.messages import PROTOCOL_VERSION, Hello, Register, Request, ToBroker
 
 Prove = Callable[[Register, str], None]
 """Raises :class:`BadLine` for a registration that is not by who holds the key; see
@@ -77,9 +77,9 @@ class Admission:
         self._introduce(message.fingerprint, ip, others)
         return message.room
 
-    def request(self, profile: Profile, instance: str) -> None:
-        """A member asks to be introduced to that instance.  Raises :class:`BadLine` if it did so too often."""
-        asked = len(self._directory.find(profile.place, instance))
+    def request(self, profile: Profile, message: Request) -> None:
+        """A member asks to be introduced.  Raises :class:`BadLine` if it did so too often."""
+        asked = len(self._directory.find(profile.place, message.instance, message.fingerprint))
         self._introduce(profile.fingerprint, profile.observed.ip, max(1, asked))
 
     def left(self, profile: Profile) -> None:

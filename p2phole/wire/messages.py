@@ -88,13 +88,15 @@ class Update:
 class Request:
     """Peer: introduce me again to that member; sent also in answer to :class:`Requested`.
 
-    The rest is as in :class:`Update`.
+    ``fingerprint``: whose of those with that instance, should somebody have taken another one's for its own;
+    empty: whoever has it.  The rest is as in :class:`Update`.
     """
 
     instance: str
     candidates: tuple[Candidate, ...]
     nat: Behaviour = UNKNOWN
     prepare: bool = False
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,13 @@ class Letter:
     sent this.
 
     ``body``: base64, up to 2,048 characters, nothing that the broker understands.
+    ``fingerprint``: as in :class:`Request`; from the broker, the sender's.
     """
 
     instance: str
     token: str
     body: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +175,15 @@ class Requested:
     """Broker: that member asks to be introduced again; answer with :class:`Request` when ready."""
 
     instance: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Broker: the member that was requested is not in the room."""
+    """Broker: the member that was requested is not in the room; both as in the :class:`Request`."""
 
     instance: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
