@@ -84,7 +84,8 @@ numbers = st.integers(0, 2**31 - 1)
 seconds = st.floats(0, allow_nan=False, allow_infinity=False)
 
 possessions = st.builds(m.Possession, hexadecimal(64), hexadecimal(32), texts, hexadecimal(128))
-letters = st.builds(m.Letter, hexadecimal(32), hexadecimal(32), st.binary(max_size=1536).map(base64))
+whose = st.one_of(st.just(""), hexadecimal(64))
+letters = st.builds(m.Letter, hexadecimal(32), hexadecimal(32), st.binary(max_size=1536).map(base64), whose)
 
 to_broker = st.one_of(
     st.builds(m.Hello, numbers, texts),
@@ -100,9 +101,10 @@ to_broker = st.one_of(
         st.lists(hexadecimal(m.LINKED_PREFIX), max_size=m.MAX_LINKED).map(tuple),
         behaviours,
         st.booleans(),
+        st.booleans(),
     ),
     st.builds(m.Update, many_candidates, behaviours, st.booleans()),
-    st.builds(m.Request, hexadecimal(32), many_candidates, behaviours, st.booleans()),
+    st.builds(m.Request, hexadecimal(32), many_candidates, behaviours, st.booleans(), whose),
     letters,
     st.just(m.DialBack()),
     st.builds(m.Pong, numbers),
@@ -123,8 +125,8 @@ to_peer = st.one_of(
         seconds,
         behaviours,
     ),
-    st.builds(m.Requested, hexadecimal(32)),
-    st.builds(m.Absent, hexadecimal(32)),
+    st.builds(m.Requested, hexadecimal(32), whose),
+    st.builds(m.Absent, hexadecimal(32), whose),
     st.builds(
         m.DialledBack,
         st.sampled_from(["port", "address"]),

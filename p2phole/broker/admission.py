@@ -11,7 +11,7 @@ from p2phole.broker.directory import Directory, Profile
 from p2phole.broker.limits import Limits, address_group
 from p2phole.text import check_name
 from p2phole.wire.codec import BadLine
-from p2phole.wire.messages import PROTOCOL_VERSION, Hello, Register, ToBroker
+from p2phole.wire.messages import PROTOCOL_VERSION, Hello, Register, Request, ToBroker
 
 Prove = Callable[[Register, str], None]
 """Raises :class:`BadLine` for a registration that is not by who holds the key; see
@@ -41,13 +41,20 @@ def check(message: ToBroker) -> None:
 
 
 class Admission:
-    """Decides on registrations and requests.  ``prove``: see :data:`Prove`."""
+    """Decides on registrations and requests.  ``prove``: see :data:`Prove`; ``entropy``: gives 16 random bytes."""
 
-    def __init__(self, prove: Prove, limits: Limits, directory: Directory, later: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        prove: Prove,
+        limits: Limits,
+        directory: Directory,
+        later: Callable[..., Any],
+        entropy: Callable[[], bytes],
+    ) -> None:
         self._prove = prove
         self._limits = limits
         self._directory = directory
-        self._codes = Codes(limits.seconds, later, self._expired)
+        self._codes = Codes(limits.seconds, later, self._expired, entropy)
 
     def enter(self, message: Register, nonce: str, ip: IPAddress) -> str:
         """The room that the peer is in from now on.  Raises :class:`BadLine` if it is not admitted.
@@ -61,16 +68,18 @@ class Admission:
         key = message.fingerprint, message.instance
         if message.space == "code":
             if not self._codes.belongs(key, message.room):
+                if message.room and not message.inviter:
+                    limits.check_guest(address)
                 limits.invitations.by_address(address, now)
-            return self._codes.enter(key, message.room)
+            return self._codes.enter(key, message.room, message.inviter)
         others = self._directory.others((message.space, message.room), key)
         limits.check_room(others)
         self._introduce(message.fingerprint, ip, others)
         return message.room
 
-    def request(self, profile: Profile, instance: str) -> None:
-        """A member asks to be introduced to that instance.  Raises :class:`BadLine` if it did so too often."""
-        asked = len(self._directory.find(profile.place, instance))
+    def request(self, profile: Profile, message: Request) -> None:
+        """A member asks to be introduced.  Raises :class:`BadLine` if it did so too often."""
+        asked = len(self._directory.find(profile.place, message.instance, message.fingerprint))
         self._introduce(profile.fingerprint, profile.observed.ip, max(1, asked))
 
     def left(self, profile: Profile) -> None:

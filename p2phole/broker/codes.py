@@ -6,9 +6,9 @@ is second with the number is the other one; there is no third.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from typing import Any
 
 from p2phole.broker.directory import Key
@@ -20,6 +20,14 @@ KEPT_SECONDS = 300.0
 """For how long an inviter that has lost its connection may come back to its number."""
 MOST_OPEN = 10_000
 """Numbers that may be out at one time."""
+MOST_RESTING = 20_000
+"""Numbers that are remembered as used lately, so that who comes late with one meets nobody else's invitation:
+more than an hour's at the default rate."""
+FEWEST_NUMBERS = 999
+"""Numbers are picked from 1 to this at the least: short to say, and too many to be tried out at the rate of a
+guest."""
+SPARE = 4
+"""How many times as many numbers there are to pick from as are out or rest."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,34 +41,40 @@ class _Invitation:
 class Codes:
     """The numbers that are out.
 
-    ``later``: as ``IReactorTime.callLater``; ``over``: hears the number of a room whose time is over.
+    ``later``: as ``IReactorTime.callLater``; ``over``: hears the number of a room whose time is over;
+    ``entropy``: gives 16 random bytes.
     """
 
     def __init__(
-        self, seconds: Callable[[], float], later: Callable[..., Any], over: Callable[[str], None]
+        self,
+        seconds: Callable[[], float],
+        later: Callable[..., Any],
+        over: Callable[[str], None],
+        entropy: Callable[[], bytes],
     ) -> None:
         self._seconds = seconds
         self._later = later
         self._over = over
+        self._entropy = entropy
         self._out: dict[str, _Invitation] = {}
-        self._free: list[int] = []
-        """A heap of those below the highest one that was ever out."""
-        self._highest = 0
+        self._resting: OrderedDict[str, float] = OrderedDict()
+        """Numbers that are given to nobody until then, the earliest first."""
 
     def belongs(self, key: Key, number: str) -> bool:
         """Whether this is one of the two for whom the number is."""
         invitation = self._out.get(number)
         return invitation is not None and key in (invitation.inviter, invitation.guest)
 
-    def enter(self, key: Key, number: str) -> str:
+    def enter(self, key: Key, number: str, inviter: bool = False) -> str:
         """The number of the room that this one is in from now on; it asks for a new one with none.
 
-        Raises :class:`BadLine`.
+        ``inviter``: it says that the number is of its own invitation, so it is nobody's guest.  Raises
+        :class:`BadLine`.
         """
         if not number:
             return self._give(key)
         invitation = self._out.get(number)
-        if invitation is None:
+        if invitation is None or (inviter and key != invitation.inviter):
             raise BadLine("no-such-code", "no invitation with this number: check it, or ask for a new one")
         if key == invitation.inviter:
             self._end_at(number, invitation, invitation.ends)
@@ -79,14 +93,21 @@ class Codes:
     def _give(self, key: Key) -> str:
         if len(self._out) >= MOST_OPEN:
             raise BadLine("limit", "too many invitations are open at this broker", KEPT_SECONDS)
-        if self._free:
-            number = str(heappop(self._free))
-        else:
-            self._highest += 1
-            number = str(self._highest)
+        number = self._pick()
         invitation = self._out[number] = _Invitation(key, self._seconds() + LIFE_SECONDS)
         self._end_at(number, invitation, invitation.ends)
         return number
+
+    def _pick(self) -> str:
+        now = self._seconds()
+        while self._resting and next(iter(self._resting.values())) <= now:
+            self._resting.popitem(last=False)
+        # No more than one in SPARE of these is taken, so a few tries will do.
+        numbers = max(FEWEST_NUMBERS, SPARE * (len(self._out) + len(self._resting) + 1))
+        while True:
+            number = str(1 + int.from_bytes(self._entropy(), "big") % numbers)
+            if number not in self._out and number not in self._resting:
+                return number
 
     def _end_at(self, number: str, invitation: _Invitation, when: float) -> None:
         if invitation.timer is not None:
@@ -95,5 +116,7 @@ class Codes:
 
     def _end(self, number: str) -> None:
         del self._out[number]
-        heappush(self._free, int(number))
+        self._resting[number] = self._seconds() + LIFE_SECONDS
+        if len(self._resting) > MOST_RESTING:
+            self._resting.popitem(last=False)
         self._over(number)

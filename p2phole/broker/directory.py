@@ -76,9 +76,11 @@ class Directory(Interface):
     def members(self, place: Place) -> tuple[Member, ...]:
         """All members of that room."""
 
-    def find(self, place: Place, instance: str) -> tuple[Member, ...]:
-        """The members of that room with this instance: one, or, where somebody has taken another one's for
-        its own, each of them, so that nobody is hidden."""
+    def find(self, place: Place, instance: str, fingerprint: str) -> tuple[Member, ...]:
+        """The members of that room with this instance and key; ``fingerprint``: empty for any.
+
+        With any: one, or, where somebody has taken another one's instance for its own, each of them, so that
+        nobody is hidden."""
 
 
 class MemoryDirectory:
@@ -116,7 +118,11 @@ class MemoryDirectory:
         """See :class:`Directory`."""
         return tuple(self._rooms.get(place, {}).values())
 
-    def find(self, place: Place, instance: str) -> tuple[Member, ...]:
+    def find(self, place: Place, instance: str, fingerprint: str) -> tuple[Member, ...]:
         """See :class:`Directory`."""
-        room = self._rooms.get(place, {})  # small enough to be looked through
+        room = self._rooms.get(place, {})
+        if fingerprint:
+            member = room.get((fingerprint, instance))
+            return () if member is None else (member,)
+        # Small enough to be looked through.
         return tuple(member for (_fingerprint, present), member in room.items() if present == instance)

@@ -85,12 +85,15 @@ class Introductions:
                 self._pairs.pop(place, None)
         return there
 
-    def requested(self, member: Member, instance: str) -> None:
-        """A member asks to be introduced again, of its own accord or because the other one did."""
+    def requested(self, member: Member, instance: str, fingerprint: str = "") -> None:
+        """A member asks to be introduced again, of its own accord or because the other one did.
+
+        ``fingerprint``: to whom of those with that instance; empty: to each."""
         member.linked.discard(instance[:LINKED_PREFIX])
-        others = [one for one in self._directory.find(member.profile.place, instance) if one is not member]
+        found = self._directory.find(member.profile.place, instance, fingerprint)
+        others = [one for one in found if one is not member]
         if not others:
-            member.tell(Absent(instance))
+            member.tell(Absent(instance, fingerprint))
         for other in others:
             pair, mine = self._pair(member, other), member.profile.key
             pair.told -= {mine}
@@ -104,11 +107,11 @@ class Introductions:
         """Pass a letter on to a member to whom this one was introduced, last with this token; up to
         :data:`MOST_LETTERS`.  Any other goes nowhere: that member may have left meanwhile."""
         profile = member.profile
-        for other in self._directory.find(profile.place, letter.instance):
+        for other in self._directory.find(profile.place, letter.instance, letter.fingerprint):
             pair = self._pairs.get(profile.place, {}).get(profile.key, {}).get(other.profile.key)
             if pair and pair.token == letter.token and pair.letters.count(profile.key) < MOST_LETTERS:
                 pair.letters += (profile.key,)
-                other.tell(Letter(profile.instance, letter.token, letter.body))
+                other.tell(Letter(profile.instance, letter.token, letter.body, profile.fingerprint))
 
     def _pair(self, one: Member, two: Member) -> _Pair:
         room = self._pairs.setdefault(one.profile.place, {})
@@ -129,7 +132,7 @@ class Introductions:
         pair = self._pair(member, other)
         if member.profile.key not in pair.told:
             pair.told |= {member.profile.key}
-            member.tell(Requested(other.profile.instance))
+            member.tell(Requested(other.profile.instance, other.profile.fingerprint))
 
     def _introduce(self, first: Member, second: Member) -> None:
         pair = self._pair(first, second)

@@ -20,6 +20,10 @@ BURST_SECONDS = 20.0
 """So many seconds' worth of lines and bytes may come at once: a member of a large room has much to say."""
 BUSY_SECONDS = 15.0
 """When to come again to a broker, or to a room, that is full."""
+GUESTS = 3
+"""The part of the invitations' rate that an address may use at once as a guest: one in so many."""
+GUEST_SECONDS = 600.0
+"""After so long it may use as many again."""
 MOST_NAMES = 65_536
 """Addresses and keys of which it is remembered, for each rate, what they took lately."""
 
@@ -113,6 +117,8 @@ class Limits:
         self.registrations = Allowance("registrations", settings.registration_rate)
         self.introductions = Allowance("introductions", settings.introduction_rate)
         self.invitations = Allowance("invitations", settings.invitation_rate)
+        guests = settings.invitation_rate / GUESTS
+        self._guests = Buckets(Rate(max(1.0, guests), guests / GUEST_SECONDS))
         self._here: dict[bytes, int] = {}
         self._connections = 0
         self._most = settings.max_connections
@@ -142,6 +148,12 @@ class Limits:
             left = self._here.pop(address) - 1
             if left:
                 self._here[address] = left
+
+    def check_guest(self, address: bytes) -> None:
+        """Raise :class:`BadLine` if from there too many tried of late to be somebody's guest, whatever came of
+        it: a guest without the right words spoils the invitation."""
+        if wait := self._guests.take(address, self.seconds()):
+            raise over("too many codes were tried from this address", wait)
 
     def check_room(self, others: int) -> None:
         """Raise :class:`BadLine` if a room with so many members takes no further one."""

@@ -124,7 +124,7 @@ def make_factory(reactor: Any, settings: BrokerSettings, entropy: Callable[[], b
     directory, limits = MemoryDirectory(), Limits(settings.limits, reactor.seconds)
     return Broker(
         Introductions(directory, entropy),
-        Admission(Proof(settings.public_names).check, limits, directory, reactor.callLater),
+        Admission(Proof(settings.public_names).check, limits, directory, reactor.callLater, entropy),
         Announcement(settings.probe_port, settings.probe_address or ""),
         limits,
         Journal(reactor.seconds, settings.log_addresses),

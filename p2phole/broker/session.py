@@ -183,11 +183,11 @@ def _build() -> Callable[[Peer], Session]:
     def request(session: Session, peer: Peer, message: Request) -> None:
         peer.learn(message)
         try:
-            peer.admission.request(peer.profile, message.instance)
+            peer.admission.request(peer.profile, message)
         except BadLine as problem:
             session.garbage(problem)
             return
-        peer.introductions.requested(peer, message.instance)
+        peer.introductions.requested(peer, message.instance, message.fingerprint)
 
     @member.upon(Session.letter).loop()
     def letter(session: Session, peer: Peer, message: Letter) -> None:

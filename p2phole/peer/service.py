@@ -211,6 +211,7 @@ class PeerService(Service):
             linked=tuple(linked[:MAX_LINKED]),
             nat=presence.behaviour,
             prepare=presence.prepares,
+            inviter=self._settings.invite,
         )
 
     def registered(self, link: BrokerProtocol, message: Registered) -> None:

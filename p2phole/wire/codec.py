@@ -213,9 +213,18 @@ _BY_TYPE: dict[object, Reader] = {
 def _schema(kind: type[Message]) -> tuple[tuple[str, Reader, bool], ...]:
     hints = get_type_hints(kind)
     return tuple(
-        (field.name, _BY_NAME.get(field.name) or _BY_TYPE[hints[field.name]], field.default is MISSING)
+        (
+            field.name,
+            _or_empty(_BY_NAME.get(field.name) or _BY_TYPE[hints[field.name]], field.default),
+            field.default is MISSING,
+        )
         for field in fields(kind)
     )
+
+
+def _or_empty(reader: Reader, default: object) -> Reader:
+    """A text that may be left out may also be empty, whatever it has to be otherwise."""
+    return reader if default != "" else lambda value: value if value == "" else reader(value)
 
 
 def _kinds(union: types.UnionType) -> dict[str, Any]:

@@ -15,7 +15,7 @@ PROTOCOL_VERSION = 2
 MAX_LINE = 4096
 """Bytes in a line, without its newline."""
 MAX_CANDIDATES = 24
-MAX_LINKED = 64
+MAX_LINKED = 60
 LINKED_PREFIX = 8
 """Hexadecimal digits of an instance by which ``linked`` names a member."""
 MAX_BODY = 2048
@@ -59,6 +59,7 @@ class Register:
     ``nat``: what it knows of its NAT.
     ``prepare``: ask it (:class:`Requested`) before each introduction, since its NAT maps by endpoint or is
     not known yet: it then learns its mapping anew and answers with :class:`Request`.
+    ``inviter``: in the space ``code``, the number is that of its own invitation.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Register:
     linked: tuple[str, ...] = ()
     nat: Behaviour = UNKNOWN
     prepare: bool = False
+    inviter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,15 @@ class Update:
 class Request:
     """Peer: introduce me again to that member; sent also in answer to :class:`Requested`.
 
-    The rest is as in :class:`Update`.
+    ``fingerprint``: whose of those with that instance, should somebody have taken another one's for its own;
+    empty: whoever has it.  The rest is as in :class:`Update`.
     """
 
     instance: str
     candidates: tuple[Candidate, ...]
     nat: Behaviour = UNKNOWN
     prepare: bool = False
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,13 @@ class Letter:
     sent this.
 
     ``body``: base64, up to 2,048 characters, nothing that the broker understands.
+    ``fingerprint``: as in :class:`Request`; from the broker, the sender's.
     """
 
     instance: str
     token: str
     body: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +175,15 @@ class Requested:
     """Broker: that member asks to be introduced again; answer with :class:`Request` when ready."""
 
     instance: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Broker: the member that was requested is not in the room."""
+    """Broker: the member that was requested is not in the room; both as in the :class:`Request`."""
 
     instance: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,16 +36,17 @@ def make_broker(
     prove: Prove = believe,
     token: Callable[[], bytes] = lambda: b"t" * 16,
     entropy: Callable[[], bytes] | None = None,
+    numbers: Callable[[], bytes] | None = None,
     announcement: Announcement = NOTHING_ELSE,
     log_addresses: bool = False,
     **limits: Any,
 ) -> Broker:
-    """As the service makes it, but for keys and randomness."""
+    """As the service makes it, but for keys and randomness; ``numbers``: for those of codes, from 1 on."""
     directory = MemoryDirectory()
     made = Limits(LimitSettings(**limits), clock.seconds)
     return Broker(
         Introductions(directory, token),
-        Admission(prove, made, directory, clock.callLater),
+        Admission(prove, made, directory, clock.callLater, numbers or numbered(0)),
         announcement,
         made,
         Journal(clock.seconds, log_addresses),

@@ -6,8 +6,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.broker import codes as module
-from p2phole.broker.codes import KEPT_SECONDS, LIFE_SECONDS, Codes
+from p2phole.broker.codes import (
+    FEWEST_NUMBERS,
+    KEPT_SECONDS,
+    LIFE_SECONDS,
+    MOST_OPEN,
+    MOST_RESTING,
+    SPARE,
+    Codes,
+)
+from p2phole.secure.codes import MOST_NUMBER
 from p2phole.wire.codec import BadLine
+from tests.broker.shared import numbered
 
 ALICE, BOB, CAROL = (("a" * 64, "1" * 32), ("b" * 64, "2" * 32), ("c" * 64, "3" * 32))
 
@@ -16,20 +26,67 @@ class CodesTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.ended: list[str] = []
-        self.codes = Codes(self.clock.seconds, self.clock.callLater, self.ended.append)
+        self.drawn: list[int] = []
+        in_order = numbered(0)
 
-    def refused(self, key: tuple[str, str], number: str) -> str:
-        return str(self.assertRaises(BadLine, self.codes.enter, key, number).code)
+        def draw() -> bytes:
+            return self.drawn.pop(0).to_bytes(16, "big") if self.drawn else in_order()
+
+        self.codes = Codes(self.clock.seconds, self.clock.callLater, self.ended.append, draw)
+
+    def refused(self, key: tuple[str, str], number: str, inviter: bool = False) -> str:
+        return str(self.assertRaises(BadLine, self.codes.enter, key, number, inviter).code)
 
 
 class CodesTests(CodesTestCase):
-    def test_the_lowest_free_number(self) -> None:
-        self.assertEqual([self.codes.enter(ALICE, "") for _ in range(3)], ["1", "2", "3"])
-        self.clock.advance(100)
-        self.assertEqual(self.codes.enter(BOB, ""), "4")
-        self.clock.advance(LIFE_SECONDS - 100)
-        self.assertEqual(self.ended, ["1", "2", "3"])
-        self.assertEqual([self.codes.enter(ALICE, "") for _ in range(4)], ["1", "2", "3", "5"])
+    def test_any_number_that_is_not_out(self) -> None:
+        self.drawn += [416, 416, 998, 416 + FEWEST_NUMBERS, 998, 2**128 - 1]
+        last = str(1 + (2**128 - 1) % FEWEST_NUMBERS)
+        self.assertEqual([self.codes.enter(ALICE, "") for _ in range(3)], ["417", "999", last])
+        self.assertEqual(self.drawn, [])
+
+    def test_a_number_that_is_over_rests(self) -> None:
+        """Who types a code too late meets nobody else's invitation."""
+        self.assertEqual(self.codes.enter(ALICE, ""), "1")
+        self.clock.advance(LIFE_SECONDS)
+        self.drawn += [0, 0, 6]
+        self.assertEqual(self.codes.enter(CAROL, ""), "7")
+        self.assertEqual(self.refused(BOB, "1"), "no-such-code")
+        self.clock.advance(LIFE_SECONDS - 1)
+        self.drawn += [0, 7]
+        self.assertEqual(self.codes.enter(CAROL, ""), "8")
+        self.clock.advance(1)
+        self.drawn += [0]
+        self.assertEqual(self.codes.enter(CAROL, ""), "1")
+
+    def test_what_is_remembered_of_them_is_bounded(self) -> None:
+        self.patch(module, "MOST_RESTING", 3)
+        for number in range(5):
+            self.assertEqual(self.codes.enter(ALICE, ""), str(1 + number))
+            self.codes.left(ALICE, str(1 + number))
+            self.clock.advance(KEPT_SECONDS)
+            self.assertLessEqual(len(self.codes._resting), 3)
+        self.drawn += [2, 3, 4, 1]
+        self.assertEqual(self.codes.enter(BOB, ""), "2")
+
+    def test_the_more_are_out_the_more_there_are(self) -> None:
+        """So that nobody hits one in more than one of four tries, and there is always one to be found."""
+        for _ in range(2000):
+            self.codes.enter(ALICE, "")
+        self.drawn += [SPARE * 2001 - 1]
+        self.assertEqual(self.codes.enter(ALICE, ""), str(SPARE * 2001))
+        self.assertLessEqual(SPARE * (MOST_OPEN + MOST_RESTING + 1), MOST_NUMBER)
+
+    def test_an_inviter_is_nobodys_guest(self) -> None:
+        """After the broker's restart the number that it had may be another one's, or nobody's yet."""
+        number = self.codes.enter(ALICE, "", True)
+        self.assertEqual(self.refused(BOB, number, True), "no-such-code")
+        self.assertEqual(self.refused(BOB, "77", True), "no-such-code")
+        self.assertEqual(self.codes.enter(CAROL, number), number)
+        self.assertEqual(self.refused(CAROL, number, True), "no-such-code")
+        for said in (True, False):
+            self.assertEqual(self.codes.enter(ALICE, number, said), number)
+        self.assertEqual(self.codes.enter(CAROL, number), number)
 
     def test_two_and_no_third(self) -> None:
         number = self.codes.enter(ALICE, "")
@@ -87,6 +144,8 @@ class CodesTests(CodesTestCase):
     def test_who_leaves_a_room_that_is_over_ends_no_other(self) -> None:
         number = self.codes.enter(ALICE, "")
         self.clock.advance(LIFE_SECONDS)
+        self.clock.advance(LIFE_SECONDS)
+        self.drawn.append(int(number) - 1)
         self.assertEqual(self.codes.enter(BOB, ""), number)
         self.codes.left(ALICE, number)
         self.clock.advance(KEPT_SECONDS)
@@ -99,7 +158,7 @@ class CodesTests(CodesTestCase):
         problem = self.assertRaises(BadLine, self.codes.enter, BOB, "")
         self.assertEqual((problem.code, problem.retry > 0), ("limit", True))
         self.clock.advance(LIFE_SECONDS)
-        self.assertEqual(self.codes.enter(BOB, ""), "1")
+        self.assertEqual(self.codes.enter(BOB, ""), "4")
 
 
 class AnyOrderTests(CodesTestCase):

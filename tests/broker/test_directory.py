@@ -65,8 +65,8 @@ class MemoryDirectoryTests(SynchronousTestCase):
         here, there = fake_member(1, "here"), fake_member(2, "there")
         self.directory.join(here)
         self.assertEqual(self.directory.join(there), ())
-        self.assertEqual(self.directory.find(("open", "here"), here.profile.instance), (here,))
-        self.assertEqual(self.directory.find(("open", "there"), here.profile.instance), ())
+        self.assertEqual(self.directory.find(("open", "here"), here.profile.instance, ""), (here,))
+        self.assertEqual(self.directory.find(("open", "there"), here.profile.instance, ""), ())
 
     def test_name_spaces_are_apart(self) -> None:
         """Also for one and the same member, by two connections."""
@@ -74,7 +74,7 @@ class MemoryDirectoryTests(SynchronousTestCase):
         members = [fake_member(1, room, space=space) for space in ("open", "secret", "code")]
         for member in members:
             self.assertEqual(self.directory.join(member), ())
-            self.assertEqual(self.directory.find((member.profile.space, room), f"{1:08x}" * 4), (member,))
+            self.assertEqual(self.directory.find((member.profile.space, room), f"{1:08x}" * 4, ""), (member,))
         self.assertEqual([member.was_replaced for member in members], [False] * 3)
 
     def test_the_same_one_again(self) -> None:
@@ -84,7 +84,7 @@ class MemoryDirectoryTests(SynchronousTestCase):
         self.assertEqual(self.directory.join(new), (other,))
         self.assertEqual((old.was_replaced, new.was_replaced), (True, False))
         self.assertFalse(self.directory.leave(old))
-        self.assertEqual(self.directory.find(("open", "lobby"), new.profile.instance), (new,))
+        self.assertEqual(self.directory.find(("open", "lobby"), new.profile.instance, ""), (new,))
 
     def test_one_key_two_instances(self) -> None:
         first, second = fake_member(1, fingerprint="a" * 64), fake_member(2, fingerprint="a" * 64)
@@ -97,12 +97,16 @@ class MemoryDirectoryTests(SynchronousTestCase):
         self.directory.join(first)
         self.assertEqual(self.directory.join(thief), (first,))
         self.assertFalse(first.was_replaced)
-        self.assertEqual(self.directory.find(("open", "lobby"), first.profile.instance), (first, thief))
+        self.assertEqual(self.directory.find(("open", "lobby"), first.profile.instance, ""), (first, thief))
+        for one in (first, thief):
+            found = self.directory.find(("open", "lobby"), first.profile.instance, one.profile.fingerprint)
+            self.assertEqual(found, (one,))
+        self.assertEqual(self.directory.find(("open", "lobby"), first.profile.instance, "0" * 64), ())
         # The thief may even have been first.
         self.directory.leave(first)
         again = fake_member(1)
         self.assertEqual(self.directory.join(again), (thief,))
-        self.assertEqual(self.directory.find(("open", "lobby"), first.profile.instance), (thief, again))
+        self.assertEqual(self.directory.find(("open", "lobby"), first.profile.instance, ""), (thief, again))
 
     def test_leaving_without_being_there(self) -> None:
         self.assertFalse(self.directory.leave(fake_member(1)))
@@ -128,6 +132,6 @@ class MemoryDirectoryTests(SynchronousTestCase):
                 if table.get(key) is member:
                     del table[key]
         for key, member in table.items():
-            self.assertEqual(directory.find(("open", key[0]), member.profile.instance), (member,))
+            self.assertEqual(directory.find(("open", key[0]), member.profile.instance, ""), (member,))
             directory.leave(member)
         self.assertEqual(vars(directory), vars(MemoryDirectory()))

@@ -261,8 +261,8 @@ class RateTests(FactoryTestCase):
 
 
 class CodeTests(FactoryTestCase):
-    def ask(self, number: int, room: str = "", address: int = 1) -> Caller:
-        return self.call(address).join(number, space="code", room=room)
+    def ask(self, number: int, room: str = "", address: int = 1, inviter: bool = False) -> Caller:
+        return self.call(address).join(number, space="code", room=room, inviter=inviter)
 
     def test_two_meet(self) -> None:
         self.broker()
@@ -281,7 +281,7 @@ class CodeTests(FactoryTestCase):
         alice, bob = self.ask(1), self.ask(2, "1")
         self.clock.advance(3600)
         self.assertEqual([alice.error().code, bob.error().code], ["expired"] * 2)
-        self.assertIn(Registered("1"), self.ask(3).heard())
+        self.assertIn(Registered("2"), self.ask(3).heard())
 
     def test_an_inviter_that_is_lost_and_comes_back(self) -> None:
         self.broker()
@@ -311,15 +311,50 @@ class CodeTests(FactoryTestCase):
         self.clock.advance(600)
         self.assertFalse(alice.wire.disconnecting)
 
-    def test_nobody_burns_all_of_them(self) -> None:
+    def test_an_inviter_whose_number_another_broker_gave(self) -> None:
+        """The two that meet here by the number that it has brought are left alone."""
+        self.broker()
+        alice = self.ask(1)
+        self.assertEqual(self.ask(2, "1", inviter=True).error().code, "no-such-code")
+        self.assertIn(Registered("1"), self.ask(3, "1").heard())
+        self.assertFalse(alice.wire.disconnecting)
+        self.assertIn(Registered("1"), self.ask(1, "1", inviter=True).heard())
+
+    def test_few_guests_from_one_address(self) -> None:
+        """Right or wrong: who has not the words spoils an invitation by its number alone."""
+        self.broker()
+        for number in range(1, 25):
+            self.ask(number, address=number + 1)
+        tried = (1, 99, 2, 99, 3, 99, 4, 99, 5, 99)
+        heard = [type(self.ask(100 + number, str(number)).heard()[-1]) for number in tried]
+        self.assertEqual(heard, [Introduction, Error] * 5)
+        for number in ("6", "99"):
+            error = self.ask(200, number).error()
+            self.assertEqual((error.code, error.retry), ("limit", 60.0))
+        # Who was let in comes back, others invite, and from elsewhere all is as ever.
+        self.assertIn(Registered("5"), self.ask(105, "5").heard())
+        self.assertIn(Registered("25"), self.ask(300).heard())
+        self.assertIn(Registered("6"), self.ask(301, "6", address=99).heard())
+        self.clock.advance(60)
+        self.assertIn(Registered("7"), self.ask(302, "7").heard())
+        self.assertEqual(self.ask(303, "8").error().code, "limit")
+
+    def test_inviters_that_come_back_are_no_guests(self) -> None:
+        """As all of them behind one address do after the broker's restart."""
+        self.broker()
+        for number in range(20):
+            self.assertEqual(self.ask(number, "9", inviter=True).error().code, "no-such-code")
+        self.assertEqual(self.ask(21, "9").error().code, "no-such-code")
+
+    def test_nobody_takes_all_of_them(self) -> None:
         """Invitations that an address makes and tries are few; coming back to one's own is free."""
         self.broker(invitation_rate=4)
         alice = self.ask(1, address=9)
         for number in range(2, 6):
-            self.assertEqual(self.ask(number, "77").error().code, "no-such-code")
-        error = self.ask(6, "1").error()
+            self.assertEqual(self.ask(number, "77", inviter=True).error().code, "no-such-code")
+        error = self.ask(6).error()
         self.assertEqual((error.code, error.retry), ("limit", 15.0))
-        self.assertEqual(self.ask(6).error().code, "limit")
+        self.assertEqual(self.ask(6, "1").error().code, "limit")
         for _ in range(20):
             self.assertIn(Registered("1"), self.ask(1, "1", address=9).heard())
         self.assertIn(Registered("1"), self.ask(7, "1", address=8).heard())

@@ -109,7 +109,7 @@ class IntroductionTests(SynchronousTestCase):
         first.told.clear()
         second.told.clear()
         self.introductions.requested(first, second.profile.instance)
-        self.assertEqual((first.told, second.told), ([], [Requested(first.profile.instance)]))
+        self.assertEqual((first.told, second.told), ([], [_wish(first)]))
         self.introductions.requested(second, first.profile.instance)
         [to_first], [_, to_second] = first.told, second.told
         assert isinstance(to_first, Introduction) and isinstance(to_second, Introduction)
@@ -118,7 +118,7 @@ class IntroductionTests(SynchronousTestCase):
         self.assertNotEqual(to_first.token, f"{1:032x}")
         # That is over: the next one has to be asked for by both again.
         self.introductions.requested(second, first.profile.instance)
-        self.assertEqual(first.told[1:], [Requested(second.profile.instance)])
+        self.assertEqual(first.told[1:], [_wish(second)])
 
     def test_asking_twice_is_asking_once(self) -> None:
         first, second = fake_member(1), fake_member(2)
@@ -165,7 +165,7 @@ class IntroductionTests(SynchronousTestCase):
         second.told.clear()
         for _ in range(100):
             self.introductions.requested(first, second.profile.instance)
-        self.assertEqual(second.told, [Requested(first.profile.instance)])
+        self.assertEqual(second.told, [_wish(first)])
         self.introductions.requested(second, first.profile.instance)
         self.introductions.requested(first, second.profile.instance)
         # One introduction, and then the next wish.
@@ -184,6 +184,30 @@ class IntroductionTests(SynchronousTestCase):
         introduction = first.told[-1]
         assert isinstance(introduction, Introduction)
         self.assertEqual((introduction.fingerprint, introduction.attempt), (second.profile.fingerprint, 2))
+        self.assertEqual(len(thief.told), 1)
+
+    def test_who_has_another_ones_instance_disturbs_nobody_that_says_whom_it_means(self) -> None:
+        first, thief, second = fake_member(1), fake_member(2, fingerprint="f" * 64), fake_member(2)
+        self.arrive(first, second, thief)
+        for member in (first, thief, second):
+            member.told.clear()
+        theirs = second.profile
+        # The thief asks, and the answer that names it is for nobody else.
+        self.introductions.requested(thief, first.profile.instance)
+        self.assertEqual(first.told, [_wish(thief)])
+        self.introductions.requested(first, theirs.instance, "f" * 64)
+        self.assertEqual([type(one) for one in first.told], [Requested, Introduction])
+        self.assertEqual(second.told, [])
+        # And the other way round.
+        self.introductions.requested(first, theirs.instance, theirs.fingerprint)
+        self.assertEqual((second.told, len(thief.told)), ([_wish(first)], 1))
+        self.introductions.requested(second, first.profile.instance, first.profile.fingerprint)
+        self.assertEqual([type(one) for one in second.told], [Requested, Introduction])
+        self.assertEqual(len(thief.told), 1)
+        # That the thief is there does not hide that the other one has left.
+        self.introductions.left(second)
+        self.introductions.requested(first, theirs.instance, theirs.fingerprint)
+        self.assertEqual(first.told[-1], Absent(theirs.instance, theirs.fingerprint))
         self.assertEqual(len(thief.told), 1)
 
     def test_one_member_in_two_rooms(self) -> None:
@@ -230,7 +254,7 @@ class LetterTests(SynchronousTestCase):
 
     def test_both_ways(self) -> None:
         for sender, to in ((self.first, self.second), (self.second, self.first)):
-            self.assertEqual(self.send(sender, to), [Letter(sender.profile.instance, self.token, "aGk=")])
+            self.assertEqual(self.send(sender, to), [_letter(sender, self.token)])
             self.assertEqual(len(to.told), 1)
 
     def test_four_from_either_side(self) -> None:
@@ -276,6 +300,13 @@ class LetterTests(SynchronousTestCase):
         self.assertEqual(len(self.send(self.first, self.second)), 1)
         self.assertEqual((len(self.second.told), thief.told), (1, []))
 
+    def test_to_whom_it_is(self) -> None:
+        for fingerprint, arrives in (("f" * 64, 0), (self.second.profile.fingerprint, 1), ("", 1)):
+            self.second.told.clear()
+            letter = Letter(self.second.profile.instance, self.token, "aGk=", fingerprint)
+            self.introductions.letter(self.first, letter)
+            self.assertEqual(len(self.second.told), arrives)
+
 
 def hesitant_member(number: int) -> FakeMember:
     member = fake_member(number)
@@ -309,7 +340,7 @@ class PreparationTests(SynchronousTestCase):
             self.setUp()
             hesitant, ready = hesitant_member(1), fake_member(2)
             self.meet(*(hesitant, ready)[::order])
-            self.assertEqual((hesitant.told, ready.told), ([Requested(ready.profile.instance)], []))
+            self.assertEqual((hesitant.told, ready.told), ([_wish(ready)], []))
             self.introductions.requested(hesitant, ready.profile.instance)
             self.assertEqual(len(ready.told), 1)
             self.check_introduced(hesitant, ready)
@@ -389,8 +420,12 @@ class PreparationTests(SynchronousTestCase):
         self.assertEqual(second.attempt, 2)
 
 
+def _letter(of: FakeMember, token: str) -> Letter:
+    return Letter(of.profile.instance, token, "aGk=", of.profile.fingerprint)
+
+
 def _wish(of: FakeMember) -> Requested:
-    return Requested(of.profile.instance)
+    return Requested(of.profile.instance, of.profile.fingerprint)
 
 
 class AnyOrderTests(SynchronousTestCase):

@@ -151,14 +151,14 @@ class ConnectionTests(BrokerTestCase):
         self.assertEqual([type(one) for one in first.heard()], [Welcome, Registered, Ping, Introduction])
         self.assertEqual([type(one) for one in second.heard()], [Welcome, Registered, Ping, Introduction])
         first.say(lines(Pong(1), Request("00000002" * 4, ())))
-        self.assertEqual(second.heard(), [Requested("00000001" * 4)])
+        self.assertEqual(second.heard(), [Requested("00000001" * 4, f"{1:064x}")])
 
     def test_a_letter(self) -> None:
         first, second = self.connect().join(1), self.connect().join(2)
         token = (b"t" * 16).hex()
         second.heard()
         first.say(lines(Letter("00000002" * 4, token, "aGVsbG8=")))
-        self.assertEqual(second.heard(), [Letter("00000001" * 4, token, "aGVsbG8=")])
+        self.assertEqual(second.heard(), [Letter("00000001" * 4, token, "aGVsbG8=", f"{1:064x}")])
 
     def test_in_any_chunks_and_with_carriage_returns(self) -> None:
         for size in (1, 2, 7):

@@ -124,7 +124,7 @@ class SessionTests(SynchronousTestCase):
         machine, line, _ = self.member(1)
         _, other, _ = self.member(2)
         machine.letter(LETTER)
-        self.assertEqual(other.messages[-1], Letter(f"{1:08x}" * 4, LETTER.token, "aGk="))
+        self.assertEqual(other.messages[-1], Letter(f"{1:08x}" * 4, LETTER.token, "aGk=", f"{1:064x}"))
         before = len(line.messages)
         machine.letter(replace(LETTER, token="0" * 32))
         self.assertEqual((len(line.messages), line.closed), (before, 0))
@@ -189,7 +189,7 @@ class SessionTests(SynchronousTestCase):
         second, line, _ = self.member(2)
         candidate = Candidate("host", Endpoint.parse("10.0.0.1:4000"))
         first.request(Request(f"{2:08x}" * 4, (candidate,)))
-        self.assertEqual(line.messages[-1], Requested(f"{1:08x}" * 4))
+        self.assertEqual(line.messages[-1], Requested(f"{1:08x}" * 4, f"{1:064x}"))
         second.request(Request(f"{1:08x}" * 4, ()))
         introduction = line.messages[-1]
         assert isinstance(introduction, Introduction)
@@ -223,7 +223,7 @@ class SessionTests(SynchronousTestCase):
     def test_a_member_that_wants_to_prepare(self) -> None:
         self.member(1)
         machine, line, _ = self.member(2, prepare=True)
-        self.assertEqual(line.messages[-1], Requested(f"{1:08x}" * 4))
+        self.assertEqual(line.messages[-1], Requested(f"{1:08x}" * 4, f"{1:064x}"))
         machine.request(Request(f"{1:08x}" * 4, (), HARD, True))
         self.assertIsInstance(line.messages[-1], Introduction)
 

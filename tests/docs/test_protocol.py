@@ -28,7 +28,7 @@ from p2phole.secure.roles import Identity, Pairing
 from p2phole.session.frames import HEADER, Frame, FrameReader, Kind
 from p2phole.session.session import Session, SessionUser
 from p2phole.wire.messages import Message, Register
-from tests.broker.shared import make_broker
+from tests.broker.shared import make_broker, numbered
 from tests.docs import Block, bare, blocks, read, table
 
 PAGE = read("docs/protocol.md")
@@ -112,6 +112,7 @@ class Theatre:
             prove=self._believe,
             token=self._token,
             entropy=self._nonce,
+            numbers=numbered(416),
             announcement=Announcement(9001, probe_address),
             **limits,
         )

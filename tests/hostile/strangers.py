@@ -128,7 +128,7 @@ def impostor(arguments: Namespace) -> Told:
 
 def burn_codes(arguments: Namespace) -> Told:
     """Half of the tries ask for a number, the other half guess one from 1 on."""
-    did: Counter[str] = Counter({"given": 0, "let in": 0})
+    did: Counter[str] = Counter({"given": 0, "own": 0, "let in": 0})
     own: set[str] = set()
     for number in range(arguments.count):
         asks = number % 2 == 0

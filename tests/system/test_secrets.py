@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole import events
 from p2phole.addresses import Endpoint
 from p2phole.broker import factory as broker_factory
+from p2phole.broker import service as broker_service
 from p2phole.broker.codes import Codes
 from p2phole.broker.protocol import BrokerProtocol
 from p2phole.errors import LocalError
@@ -375,6 +376,20 @@ class CodeTests(SecretCase):
         self.world.until(lambda: carol.errors)
         self.assertIsInstance(carol.errors[0], InvitationOver)
 
+    def test_an_inviter_comes_back_to_a_broker_that_has_given_its_number_to_others(self) -> None:
+        self.patch(broker_service, "_random", lambda: b"\7" * 16)
+        self.world.broker_host.crash()
+        self.world.start_broker()
+        alice, [code] = self.invite()
+        self.world.broker_host.crash()
+        self.world.start_broker()
+        carol, [other] = self.invite()
+        self.assertEqual(code.number, other.number)
+        self.world.until(lambda: alice.errors)
+        self.assertIsInstance(alice.errors[0], InvitationOver)
+        dave = self.peer("dave", None, code=other)
+        self.world.until(lambda: carol.all(events.Connected) and dave.all(events.Connected))
+        self.assertEqual(carol.errors + dave.errors, [])
     def third(self, code: Code) -> Peer:
         """Somebody whom the broker brings in behind the two, as its own codes would not let it."""
         self.patch(Codes, "enter", lambda codes, key, number, *more: number or "1")

@@ -61,9 +61,9 @@ class RoundTripTests(SynchronousTestCase):
         nat = Behaviour(PORT, PORT, "sequential", "unknown")
         linked = ("f" * 8,) * m.MAX_LINKED
         for space, room in (("open", name), ("secret", "f" * 64), ("code", "9" * 9)):
-            encode(m.Register(name, room, "f" * 64, "f" * 32, many, POSSESSION, space, linked, nat, False))
-        encode(m.Letter("f" * 32, "f" * 32, "/" * m.MAX_BODY))
-        encode(m.Request("f" * 32, many, nat, False))
+            encode(m.Register(name, room, "f" * 64, "f" * 32, many, POSSESSION, space, linked, nat, False, False))
+        encode(m.Letter("f" * 32, "f" * 32, "/" * m.MAX_BODY, "f" * 64))
+        encode(m.Request("f" * 32, many, nat, False, "f" * 64))
         encode(m.Update(many, nat, False))
         encode(m.Introduction(name, "f" * 64, "f" * 32, far.endpoint, many, "f" * 32, 2**31 - 1, 1 / 3, nat))
 
@@ -82,7 +82,7 @@ class RoundTripTests(SynchronousTestCase):
             b'{"type":"request","instance":"' + b"0" * 32 + b'",'
             b'"candidates":[{"kind":"host","endpoint":"192.0.2.1:4000"}],'
             b'"nat":{"mapping":"address-and-port-dependent","filtering":"address-dependent",'
-            b'"allocation":"sequential","unsolicited":"icmp"},"prepare":true}',
+            b'"allocation":"sequential","unsolicited":"icmp"},"prepare":true,"fingerprint":""}',
         )
 
     def test_what_may_be_left_out(self) -> None:
@@ -93,6 +93,16 @@ class RoundTripTests(SynchronousTestCase):
         )
         for missing in (b'{"type":"update"}', b'{"type":"dialledback"}'):
             self.assertRaises(BadLine, decode_to_broker if b"update" in missing else decode_to_peer, missing)
+
+    def test_whose_may_be_empty(self) -> None:
+        """As who names no key, or knows of none, says it; where one has to be named it may not."""
+        request = {"type": "request", "instance": "0" * 32, "candidates": []}
+        for text in ("", "a" * 64):
+            found = decode_to_broker(line({**request, "fingerprint": text}))
+            self.assertEqual(found, m.Request("0" * 32, (), fingerprint=text))
+        for wrong in ("a", "A" * 64, "a" * 65, None, 0, False, []):
+            self.assertRaises(BadLine, decode_to_broker, line({**request, "fingerprint": wrong}))
+        self.assertRaises(BadLine, decode_to_broker, line({**REGISTER, "fingerprint": ""}))
 
     def test_every_kind_of_candidate(self) -> None:
         for kind in KINDS:
@@ -193,6 +203,7 @@ class RefusedTests(SynchronousTestCase):
             "linked": (None, "x", [1], ["b" * 7], ["b" * 8] * (m.MAX_LINKED + 1), [["b" * 8]]),
             "nat": (None, "none", ["none"], [], 1, True),
             "prepare": (None, 0, 1, "true", [], {}),
+            "inviter": (None, 0, 1, "true", [], {}),
             "space": (None, "", "Open", "other", 1, ["open"], {"open": 1}),
             "possession": (
                 None,
