@@ -159,6 +159,8 @@ def yes_or_no(text: str) -> bool:
 
 def file_path(text: str) -> str:
     """A path, made absolute at once: twistd changes its folder before anything is opened."""
+    if not text:
+        raise ValueError("the path is empty: give one, or leave the option out")
     if "\0" in text:
         raise ValueError("a path cannot hold a NUL")
     path = os.path.abspath(os.path.expanduser(text))

@@ -144,6 +144,8 @@ class FakePeople:
     def is_known(self, fingerprint: str) -> bool:
         return fingerprint in self.kept.values()
 
+    is_kept = is_known
+
     def fingerprint_of(self, name: str) -> str | None:
         return self.kept.get(name)
 

@@ -84,7 +84,8 @@ class Encounter:
         self.claimed = claimed
         self.name = company.trust.people.shown(claimed, theirs.fingerprint)
         self.link: SecureLink | None = None
-        self.lost_at: float | None = None
+        self.lost_at: float | None = company.clock.seconds()
+        """Since when there is no connection; None: there is one."""
         self.ever_connected = False
         self._leaving = False
         self._before: list[Endpoint] = []
@@ -95,7 +96,8 @@ class Encounter:
         self.session = Session(company.clock, session_ident, self)
         self._company = company
         self._attempt: tuple[Attempt, Start] | None = None
-        self._vouching: Vouching | None = None
+        self._vouchings: list[Vouching] = []
+        """The proof of the attempt, and of earlier ones what is not over."""
         self._early: deque[Letter] = deque(maxlen=MOST_LETTERS)
         self._frames = Bucket(FRAMES)
 
@@ -103,6 +105,11 @@ class Encounter:
     def instance(self) -> str:
         """The other side's instance."""
         return self.theirs.instance
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether anything would be lost with it."""
+        return self.ever_connected or self.session.waiting
 
     def send(self, text: str) -> None:
         """Send a message, or queue it until there is a connection again."""
@@ -118,13 +125,17 @@ class Encounter:
                 most=MOST_DELAY,
             )
             return
+        if self.link is None:
+            self.lost_at = self._company.clock.seconds()
         self.meeting.introduced(message)
 
     def letter(self, message: Letter) -> None:
         """The broker has brought something from this member."""
-        vouching = self._vouching
-        if vouching is not None and message.token == vouching.pairing.token.hex():
-            vouching.receive(message.body)
+        self._vouchings = [vouching for vouching in self._vouchings if not vouching.over]
+        for vouching in self._vouchings:
+            if message.token == vouching.pairing.token.hex():
+                vouching.receive(message.body)
+                break
         else:
             self._early.append(message)  # this side may still be finding out about its NAT
 
@@ -149,12 +160,12 @@ class Encounter:
             seconds=birthday.SECONDS if takes_long(presence.behaviour, message.nat) else DEADLINE,
             held=trust.demands_proof,
         )
-        self._before = [*self._before[-1:], presence.about_to_dial()]
+        self._before = [*self._before[-1:], presence.about_to_dial(start.candidates)]
         machine = attempt(start)
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)
         presence.discovered().addCallback(lambda _: self._meet_by_chance(start, message))
-        self._vouching = Vouching(
+        vouching = Vouching(
             company.clock,
             trust,
             pairing,
@@ -163,10 +174,11 @@ class Encounter:
             lambda candidates: machine.join(self._to_dial(message, candidates, trust.knows(self.theirs))),
             self._refuted,
         )
-        self._vouching.start(message.delay)
+        self._vouchings = [*(each for each in self._vouchings if not each.over), vouching]
+        vouching.start(message.delay)
         for letter in tuple(self._early):
             if letter.token == message.token:
-                self._vouching.receive(letter.body)
+                vouching.receive(letter.body)
         self._early.clear()
 
     def _to_dial(
@@ -221,9 +233,8 @@ class Encounter:
             self.meeting.round_failed(reason(report, mine, theirs, one_address))
 
     def _end_attempt(self) -> None:
-        if self._vouching is not None:
-            self._vouching.stop()
-            self._vouching = None
+        for vouching in self._vouchings:
+            vouching.abandon()
         if self._attempt is not None:
             self._company.acceptor.forget(self._attempt[1].claim)
             self._attempt = None
@@ -255,6 +266,7 @@ class Encounter:
         if self.link is not None:
             self._let_go("replaced")
         link = self.link = success.link
+        self.lost_at = None
         self._worked = (Candidate("srflx", success.remote),)
         _log.info(
             "Connected to {name} directly: {local} to {remote}, {candidate}, {seconds} s.",

@@ -16,7 +16,6 @@ from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.portmap.grant import doubt, told
 from p2phole.punch.portmap.mapper import PortMapper
-from p2phole.punch.prediction import is_random
 from p2phole.punch.shared_port import SharedPort
 from p2phole.wire.messages import MAX_CANDIDATES, DialBack, DialledBack, Request, Update, Welcome
 
@@ -134,11 +133,10 @@ class Presence:
         """Whether the others were told what ports this peer's NAT takes next."""
         return self._observer is None or self._observer.named
 
-    @property
-    def is_unprepared(self) -> bool:
-        """Whether the next ports of this peer's NAT can be told, and nobody was told yet."""
-        nat = self.behaviour
-        return not self.has_named and nat.is_hard and not is_random(nat)
+    def meets_hard_one(self) -> None:
+        """There is a member whose NAT maps by endpoint: a start with it may take many ports of ours."""
+        if self._observer is not None:
+            self._observer.one_by_one()
 
     def first_look(self) -> Deferred[None]:
         """Fires when it is known how this peer's NAT maps."""
@@ -154,10 +152,10 @@ class Presence:
         """Learn the mapping anew."""
         return self._observer.refresh() if self._observer is not None else succeed(None)
 
-    def about_to_dial(self) -> Endpoint:
-        """The last outside endpoint that this peer's NAT is known to have taken; dials will follow."""
+    def about_to_dial(self, candidates: Sequence[Candidate]) -> Endpoint:
+        """The last outside endpoint that this peer's NAT is taken to have taken; dials of these will follow."""
         assert self._observer is not None
-        return self._observer.about_to_dial()
+        return self._observer.about_to_dial(candidates)
 
     # -- what is told
 

@@ -31,6 +31,7 @@ from p2phole.peer.trust import People, make_trust
 from p2phole.punch.birthday import Gate
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.ledger import SynLedger
+from p2phole.punch.prediction import is_sequential
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import REASONS
 from p2phole.secure import agreement
@@ -66,6 +67,8 @@ MOST_NAME = 256
 """Characters of another peer's name that are shown."""
 INTRODUCTIONS = Rate(burst=1000, per_second=10)
 """Introductions that are taken of a broker, and requests."""
+MOST_ENCOUNTERS = 2048
+"""Members of whom something is remembered; beyond that, those who were never connected to are forgotten."""
 MOST_CHANGED = 16
 """Keys in place of the one that was kept that the user is told of."""
 
@@ -235,9 +238,7 @@ class PeerService(Service):
         if not (self._warned or is_near or self.trust.closed):
             self._warned = True
             _log.warn("The room {room} is open: anyone there can read along.", room=room)
-        for encounter in self._encounters.values():
-            if encounter.link is None:
-                encounter.meeting.want()
+        # Whoever has no connection to us is introduced anew by the broker itself.
 
     def _invite(self, number: str) -> None:
         try:
@@ -267,10 +268,11 @@ class PeerService(Service):
     def introduced(self, message: Introduction) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         theirs = Identity(message.fingerprint, message.instance)
-        if theirs == self.mine or not self._meets(message) or self._overwhelmed():
+        if theirs == self.mine or not self.running or not self._meets(message) or self._overwhelmed():
             return
         encounter = self._encounters.get(theirs)
         if encounter is None:
+            self._forget_unconnected()
             claimed = harmless(message.name)[:MOST_NAME]
             encounter = self._encounters[theirs] = Encounter(self, theirs, claimed, self._entropy(8).hex())
         if message.nat.is_hard and not self.presence.has_named:
@@ -278,22 +280,33 @@ class PeerService(Service):
         else:
             self._begin(encounter, message)
 
+    def _forget_unconnected(self) -> None:
+        """Make room: a broker may name any number of members that are never connected to."""
+        if len(self._encounters) >= MOST_ENCOUNTERS:
+            for theirs, encounter in self._encounters.items():
+                if encounter.link is None and not encounter.is_worth_keeping:
+                    encounter.meeting.stop()
+                    del self._encounters[theirs]
+                    return
+
     def _begin_if_prepared(self, encounter: Encounter, message: Introduction) -> None:
         # Where both NATs map by endpoint each side is to have named its next ports: they must not be used up by
         # a start for which only one side has.
-        if self.presence.is_unprepared:
+        if is_sequential(self.presence.behaviour):
             encounter.meeting.requested()
         else:
             self._begin(encounter, message)
 
     def _begin(self, encounter: Encounter, message: Introduction) -> None:
+        if message.nat.is_hard:
+            self.presence.meets_hard_one()
         encounter.introduced(message)
         if message.nat.filtering == PORT and not self.presence.has_named:
             self.presence.first_look().addCallback(lambda _: self._begin_again(encounter))
 
     def _begin_again(self, encounter: Encounter) -> None:
         # Such a filter lets in no port that nobody has named: do not wait for the end of this start.
-        if self.presence.is_unprepared and encounter.link is None:
+        if is_sequential(self.presence.behaviour) and encounter.link is None:
             encounter.meeting.requested()
 
     def _overwhelmed(self) -> bool:
@@ -327,7 +340,7 @@ class PeerService(Service):
 
     def requested(self, message: Requested) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        if self._overwhelmed():
+        if not self.running or self._overwhelmed():
             return
         known = list(self._of(message.instance))
         for encounter in known:
@@ -340,6 +353,9 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         for encounter in self._of(message.instance):
             encounter.meeting.absent()
+            if encounter.link is None and not encounter.is_worth_keeping:
+                encounter.meeting.stop()
+                del self._encounters[encounter.theirs]
 
     def unregistered(self, link: BrokerProtocol, reason: str) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""

@@ -16,6 +16,7 @@ from p2phole.secure.agreement import Agreement, EphemeralAgreement, SecretAgreem
 from p2phole.secure.codes import Code, make
 from p2phole.secure.guesses import Guesses
 from p2phole.secure.identity import Credentials
+from p2phole.secure.names import looks
 from p2phole.secure.proof import Proof, ProofUser, Side
 from p2phole.secure.roles import Identity, Pairing
 from p2phole.secure.secret_file import read_secret
@@ -32,7 +33,10 @@ class People(Interface):
     """What is kept of others: :class:`~p2phole.secure.known.Known`."""
 
     def is_known(self, fingerprint: str) -> bool:
-        """Whether this key was kept, or was proven lately."""
+        """Whether this key is kept, or was proven by a code lately."""
+
+    def is_kept(self, fingerprint: str) -> bool:
+        """Whether this key is kept."""
 
     def fingerprint_of(self, name: str) -> str | None:
         """The key that was kept under this name."""
@@ -46,6 +50,10 @@ class People(Interface):
 
 class Strangers:
     """:class:`People` of whom none is known, and none is kept."""
+
+    def is_kept(self, fingerprint: str) -> bool:
+        """See :class:`People`."""
+        return False
 
     def is_known(self, fingerprint: str) -> bool:
         """See :class:`People`."""
@@ -94,9 +102,16 @@ class Trust:
         self._entropy = entropy
         self._only = only
         self._guesses = Guesses(most=1, every=None) if self.by_code else Guesses()
+        """Those of strangers."""
+        self._of_known: dict[str, Guesses] = {}
+        """Those of keys that are kept, or have proved the secret to this process."""
         self._proven: set[str] = set()
-        """Fingerprints that have proved the secret to this process."""
+        self._partner: str | None = None
+        """Who has proved the code: it is of no use to anybody else."""
+        self._open: set[str] = set()
+        """With whom a proof is under way."""
         self._busy_until = 0.0
+        self._told = False
 
     @property
     def by_code(self) -> bool:
@@ -121,11 +136,15 @@ class Trust:
 
     def meets(self, fingerprint: str) -> bool:
         """Whether there is any reason to meet who has this key."""
+        if self.demands_proof and self._secret is None:
+            return False  # the broker has given no number for a code
+        if self._partner is not None:
+            return self._partner == fingerprint
         return self._only is None or self._only[0] == fingerprint
 
     def claims_to_be_wanted(self, claimed: str) -> bool:
         """Whether somebody calls itself what the only one to meet is called."""
-        return self._only is not None and self._only[1] == claimed
+        return self._only is not None and looks(self._only[1]) == looks(claimed)
 
     def begins(self, theirs: Identity) -> bool:
         """Whether this side sends the first letter of a proof unasked."""
@@ -135,10 +154,10 @@ class Trust:
         """Whether a proof by this one makes it more than a stranger who has a key."""
         return self.demands_proof or self.people.is_known(theirs.fingerprint)
 
-    def pause(self) -> float | None:
-        """Seconds until the next proof may begin; None: too many are waiting."""
+    def pause(self, theirs: Identity) -> float | None:
+        """Seconds until the next proof with this one may begin; None: too many are waiting."""
         now = self._clock.seconds()
-        if not self.demands_proof:
+        if not self.demands_proof or not self._is_stranger(theirs):
             return 0.0
         if self._busy_until - now > MOST_WAIT:
             return None
@@ -146,30 +165,60 @@ class Trust:
         self._busy_until = begin + 1 / PROOFS_A_SECOND
         return begin - now
 
+    def is_open(self, theirs: Identity) -> bool:
+        """Whether a proof with this key is under way, which may be a guess: one at a time."""
+        return theirs.fingerprint in self._open
+
+    def open(self, theirs: Identity) -> None:
+        """A proof with this key is under way."""
+        self._open.add(theirs.fingerprint)
+
+    def close(self, theirs: Identity) -> None:
+        """It is over."""
+        self._open.discard(theirs.fingerprint)
+
     def proof(self, pairing: Pairing, sealed: bytes, user: ProofUser) -> Proof:
         """Begin one; its first letter leaves at once."""
-        agreement: Agreement
-        if self._secret is not None:
+        agreement: Agreement = EphemeralAgreement(self._entropy)
+        if self.demands_proof:
+            if self._secret is None:
+                raise ValueError("no secret to prove")
             agreement = SecretAgreement(self._secret, pairing, self.room, self._entropy)
-        else:
-            agreement = EphemeralAgreement(self._entropy)
         return Proof(Side(pairing, self.room, self._credentials.key, agreement, sealed, user))
+
+    # -- guesses
 
     def _is_stranger(self, theirs: Identity) -> bool:
         fingerprint = theirs.fingerprint
-        return fingerprint not in self._proven and not self.people.is_known(fingerprint)
+        return fingerprint not in self._proven and not self.people.is_kept(fingerprint)
+
+    def _allowance(self, theirs: Identity) -> Guesses:
+        if self._is_stranger(theirs):
+            return self._guesses
+        return self._of_known.setdefault(theirs.fingerprint, Guesses())
 
     def may_guess(self, theirs: Identity) -> bool:
-        """Whether to let this one, who is there, try the secret; it counts as failed until it is proven."""
-        if not self.demands_proof or not self._is_stranger(theirs):
-            return True
-        return self._guesses.take(self._clock.seconds())
+        """Whether this one has a try left."""
+        return self._allowance(theirs).may(self._clock.seconds())
+
+    def take_guess(self, theirs: Identity) -> Guesses | None:
+        """Let this one, who has shown that it is there, try the secret; to be given back when it has proved it.
+
+        None: there is no try left.
+        """
+        guesses = self._allowance(theirs)
+        if not guesses.take(self._clock.seconds()):
+            return None
+        self._told = False
+        return guesses
 
     def has_failed(self, theirs: Identity) -> None:
-        """That one has another secret."""
+        """That one has another secret, or has not said."""
         if self.by_code:
-            self.burned()
-        elif self._is_stranger(theirs) and self._guesses.spent:
+            if self._partner is None:
+                self.burned()
+        elif self._is_stranger(theirs) and self._guesses.spent and not self._told:
+            self._told = True
             _log.warn(
                 "The secret was tried wrongly too often: strangers get one more try an hour from now on.  If "
                 "that was nobody of yours, change the room's secret."
@@ -177,9 +226,10 @@ class Trust:
 
     def has_proven(self, theirs: Identity) -> None:
         """That one has the secret."""
-        if self.demands_proof and self._is_stranger(theirs):
-            self._guesses.give_back()
+        if self.demands_proof:
             self._proven.add(theirs.fingerprint)
+            if self.by_code and self._partner is None:
+                self._partner = theirs.fingerprint
 
     def authenticated(self, theirs: Identity) -> str:
         """The word of the event for a connection to this one."""

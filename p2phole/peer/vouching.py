@@ -7,14 +7,19 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.addresses import Candidate, Endpoint
-from p2phole.peer.trust import Trust
+from p2phole.peer.trust import MOST_WAIT, Trust
 from p2phole.secure import letters
+from p2phole.secure.guesses import Guesses
 from p2phole.secure.proof import Proof
 from p2phole.secure.roles import Pairing
 
 MOST_LETTERS = 4
 """Letters that wait until the proof begins."""
 MOST_SEALED = 16
+PROOF_SECONDS = 5.0
+"""From the first letter to the proof: what is not proven by then counts as refuted."""
+TURN_SECONDS = 0.1
+"""Seconds between looks whether an earlier proof with the same one is over."""
 _KINDS = ("host", "mapped")
 
 
@@ -41,7 +46,8 @@ class Vouching:
     """The proof of one attempt.
 
     ``send``: has a letter's body brought to the other side; ``proven``: hears the candidates that were
-    sealed for us; ``refuted``: hears why there is no proof, where one was demanded.
+    sealed for us; ``refuted``: hears why there is no proof, where one was demanded.  It may have to outlive
+    its attempt: what has left is a guess until the answer is there.
     """
 
     def __init__(
@@ -54,28 +60,35 @@ class Vouching:
         proven: Callable[[tuple[Candidate, ...]], None],
         refuted: Callable[[str], None],
     ) -> None:
+        self.pairing = pairing
+        self.over = False
         self._clock = clock
         self._trust = trust
-        self.pairing = pairing
         self._candidates = candidates
         self._send = send
         self._proven = proven
         self._refuted = refuted
         self._proof: Proof | None = None
+        self._guess: Guesses | None = None
         self._timer: IDelayedCall | None = None
-        self._due = 0.0
+        self._due = self._give_up_at = 0.0
         self._early: list[str] = []
-        self._stopped = False
+        self._abandoned = False
 
     def start(self, delay: float) -> None:
         """Begin, if this side does, as soon as others' proofs leave it a turn; behind the SYNs, which leave
         after ``delay`` seconds."""
-        self._due = self._clock.seconds() + delay
+        now = self._clock.seconds()
+        self._due, self._give_up_at = now + delay, now + MOST_WAIT
         if self._trust.begins(self.pairing.theirs):
             self._begin()
 
     def _begin(self) -> None:
-        pause = self._trust.pause()
+        theirs = self.pairing.theirs
+        if self._trust.demands_proof and not self._trust.is_open(theirs) and not self._trust.may_guess(theirs):
+            self._timer = self._clock.callLater(0, self._end, "locked")
+            return
+        pause = self._trust.pause(theirs)
         if pause is not None:
             wait = max(pause, self._due - self._clock.seconds())
             self._timer = self._clock.callLater(wait, self._let_syns_go)
@@ -87,34 +100,66 @@ class Vouching:
 
     def _make(self) -> None:
         self._timer = None
+        if self._trust.is_open(self.pairing.theirs):
+            # An earlier start's proof is not over yet: one guess at a time.
+            if self._clock.seconds() < self._give_up_at:
+                self._timer = self._clock.callLater(TURN_SECONDS, self._make)
+            return
+        self._trust.open(self.pairing.theirs)
         self._proof = self._trust.proof(self.pairing, seal(self._candidates), self)
+        self._timer = self._clock.callLater(PROOF_SECONDS, self._end, "unconfirmed")
         early, self._early = self._early, []
         for body in early:
             self._proof.receive(body)
 
     def receive(self, body: str) -> None:
         """A letter from the other side."""
-        if self._stopped:
+        if self.over:
             return
         if self._proof is not None:
             self._proof.receive(body)
-        elif len(self._early) < MOST_LETTERS:
+        elif len(self._early) < MOST_LETTERS and not self._abandoned:
             self._early.append(body)
             if self._timer is None:
                 self._begin()  # the other side knows us, and we don't know it
 
-    def stop(self) -> None:
-        """The attempt is over; what was not proven by now counts as refuted."""
-        self._stopped = True
+    def abandon(self) -> None:
+        """The attempt is over: nobody wants to hear of it any more."""
+        self._abandoned = True
+        if self._guess is None:
+            self._end("unconfirmed")
+
+    def _end(self, why: str) -> None:
+        """It is over, and was in vain; whatever has left was a guess."""
+        if self.over:
+            return
+        failed = self._guess is not None or why == "locked"
+        self._close()
+        if self._trust.demands_proof:
+            if failed:
+                self._trust.has_failed(self.pairing.theirs)
+            # That nothing has come the attempt tells by itself, at its end.
+            if not self._abandoned and why != "unconfirmed":
+                self._refuted(why)
+
+    def _close(self) -> None:
+        self.over, self._guess = True, None
         timer, self._timer = self._timer, None
-        if timer is not None:
+        if timer is not None and timer.active():
             timer.cancel()
+        if self._proof is not None:
+            self._trust.close(self.pairing.theirs)
 
     # -- ProofUser
 
     def may_show(self) -> bool:
         """See :class:`~p2phole.secure.proof.ProofUser`."""
-        return not self._stopped and self._trust.may_guess(self.pairing.theirs)
+        if self._abandoned:
+            return False
+        if self._trust.demands_proof:
+            self._guess = self._trust.take_guess(self.pairing.theirs)
+            return self._guess is not None
+        return True
 
     def send(self, letter: letters.Letter) -> None:
         """See :class:`~p2phole.secure.proof.ProofUser`."""
@@ -122,14 +167,13 @@ class Vouching:
 
     def proven(self, sealed: bytes) -> None:
         """See :class:`~p2phole.secure.proof.ProofUser`."""
+        if self._guess is not None:
+            self._guess.give_back()
+        self._close()
         self._trust.has_proven(self.pairing.theirs)
-        if not self._stopped:
+        if not self._abandoned:
             self._proven(unseal(sealed))
 
     def refuted(self, why: str) -> None:
         """See :class:`~p2phole.secure.proof.ProofUser`."""
-        if self._trust.demands_proof:
-            if why in ("secret", "locked"):
-                self._trust.has_failed(self.pairing.theirs)
-            if not self._stopped:
-                self._refuted(why)
+        self._end(why)

@@ -56,8 +56,8 @@ def gather(here: Surroundings, seen: Iterable[Endpoint] = ()) -> tuple[Candidate
 def forbidden(endpoint: Endpoint, theirs: Endpoint, here: Surroundings, proven: bool = False) -> str | None:
     """Why this endpoint may not be dialled, or None if it may.
 
-    ``theirs``: the other member's endpoint as the broker observed it.  ``proven``: the other side
-    has proved to be known (secret, code or pin).
+    ``theirs``: the other member's endpoint as the broker observed it.  ``proven``: this endpoint is told by
+    the other side itself, which has proved to be known (secret, code or pin).
     """
     ip, inside = endpoint.ip, judged(endpoint.ip)
     if is_undiallable(ip) or _is_broadcast(inside, here):
@@ -80,11 +80,13 @@ def to_dial(
 ) -> tuple[Candidate, ...]:
     """The candidates that may be dialled, the best first, each endpoint once, sixteen at the most.
 
-    What the broker observed is always among the candidates considered.
+    What the broker observed is always among the candidates considered.  ``proven``: host candidates and
+    port mappings come sealed from a known one; all else is still the broker's word.
     """
     best: dict[Endpoint, Candidate] = {}
     for candidate in (*candidates, Candidate("srflx", theirs)):
-        if forbidden(candidate.endpoint, theirs, here, proven) is None:
+        by_itself = proven and candidate.kind in ("host", "mapped")
+        if forbidden(candidate.endpoint, theirs, here, by_itself) is None:
             best.setdefault(candidate.endpoint, candidate)
     # The observed endpoint is the one that the broker vouches for: it is never crowded out by claims.
     ranked = sorted(best.values(), key=lambda candidate: (candidate.endpoint != theirs, -_preference(candidate)))

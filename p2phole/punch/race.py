@@ -31,7 +31,8 @@ class Race:
     ) -> None:
         self.drops: dict[str, int] = {}
         self._held = held
-        self._early: list[tuple[SecureLink, bytes]] = []
+        self._early: list[SecureLink] = []
+        """Nominated while held."""
         self._leads = pairing.leads
         self._on_won = on_won
         self._contenders: set[Channel] = set()
@@ -63,8 +64,8 @@ class Race:
             link.channel.drop()
         elif self._leads and link is self._nominee and data.startswith(CONFIRM):
             self._win(link, data[1:])
-        elif self._held and not self._leads and data == NOMINATE:
-            self._early.append((link, data))
+        elif self._held and not self._leads and data == NOMINATE and link not in self._early:
+            self._early.append(link)
         elif not self._leads and data.startswith(NOMINATE) and not self._held:
             link.write(CONFIRM)
             self._win(link, data[1:])
@@ -81,9 +82,9 @@ class Race:
         self._held = False
         self._nominate()
         early, self._early = self._early, []
-        for link, data in early:
+        for link in early:
             if not self._over and link in self._secured:
-                self.spoke(link, data)
+                self.spoke(link, NOMINATE)
 
     def dropped(self, channel: Channel, reason: str) -> None:
         """See :class:`~p2phole.secure.channel.Contest`."""

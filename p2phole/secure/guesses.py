@@ -21,11 +21,15 @@ class Guesses:
         self._every = every
         self._spent_at = 0.0
 
-    def take(self, now: float) -> bool:
-        """One more guess, if there is one left."""
+    def may(self, now: float) -> bool:
+        """Whether there is a guess left."""
         if not self._left and self._every is not None and now - self._spent_at >= self._every:
             self._left = 1
-        if not self._left:
+        return bool(self._left)
+
+    def take(self, now: float) -> bool:
+        """One more guess, if there is one left."""
+        if not self.may(now):
             return False
         self._left -= 1
         self._spent_at = now

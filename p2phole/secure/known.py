@@ -84,6 +84,10 @@ class Known:
         """Kept, or met by code within a day."""
         return self.people.is_known(fingerprint, self._now())
 
+    def is_kept(self, fingerprint: str) -> bool:
+        """Whether the user has kept this key."""
+        return self.name_of(fingerprint) is not None
+
     def shown(self, claimed: str, fingerprint: str) -> str:
         """How to call somebody: see :meth:`People.shown`."""
         return self.people.shown(claimed, fingerprint)

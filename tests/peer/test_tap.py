@@ -44,18 +44,23 @@ class OptionsTests(SynchronousTestCase):
     def test_everything(self) -> None:
         who = ("--broker", "tls:b:1", "--name", "bob", "--room", "den", "--port", "7")
         what = ("--message", "x", "--message", "y", "--events", "e", "--key-file", "k")
-        settings = self.settings(*who, *what)
+        whom = ("--secret-file", "s", "--to", "carol", "--broker-ca", "c", "--no-host-candidates", "--map-port")
+        settings = self.settings(*who, *what, *whom)
         here = Path.cwd()
         self.assertEqual(
             settings,
             PeerSettings(
-                broker=BrokerAddress("b", 1, tls=True),
+                broker=BrokerAddress("b", 1, tls=True, ca=here / "c"),
                 name="bob",
                 room="den",
                 messages=("x", "y"),
                 events=str(here / "e"),
                 port=7,
+                map_port=True,
                 key_file=here / "k",
+                secret_file=here / "s",
+                to="carol",
+                host_candidates=False,
             ),
         )
 
@@ -65,6 +70,36 @@ class OptionsTests(SynchronousTestCase):
         settings = self.settings("--config", path)
         self.assertEqual((settings.broker.port, settings.events, settings.name), (1, "-", "alice"))
         self.assertEqual(settings.messages, ("one", "two words"))
+
+    def test_whom_to_meet_from_config(self) -> None:
+        path = self.mktemp()
+        lines = ["[p2ppeer]", "broker = tls:b:1", "room = den", "secret-file = /s", "to = carol", "broker-ca = /c"]
+        Path(path).write_text("\n".join([*lines, "no-host-candidates = yes", ""]))
+        settings = self.settings("--config", path)
+        self.assertEqual((settings.secret_file, settings.to, settings.room), (Path("/s"), "carol", "den"))
+        self.assertEqual((settings.broker.ca, settings.host_candidates), (Path("/c"), False))
+        # The command line goes before, and each of the two may come from where it likes.
+        settings = self.settings("--config", path, "--secret-file", "/t", "--to", "dave", "--broker", "tls:b:2")
+        self.assertEqual((settings.secret_file, settings.to), (Path("/t"), "dave"))
+        self.assertEqual(settings.broker, BrokerAddress("b", 2, tls=True, ca=Path("/c")))
+        # Empty is none.
+        Path(path).write_text("[p2ppeer]\nsecret-file =\nto =\nbroker-ca =\nno-host-candidates = no\n")
+        self.assertEqual(self.settings("--config", path, "--broker", "b"), self.settings("--broker", "b"))
+
+    def test_a_secret_without_its_room(self) -> None:
+        error = self.refused("--broker", "b", "--secret-file", "s")
+        self.assertEqual(error, "--secret-file: a secret is a room's: give --room too")
+        path = self.mktemp()
+        Path(path).write_text("[p2ppeer]\nsecret-file = s\n")
+        error = self.refused("--broker", "b", "--config", path)
+        self.assertTrue(error.startswith(f"{path}: secret-file: "), error)
+        self.assertEqual(self.settings("--broker", "b", "--config", path, "--room", "den").room, "den")
+
+    def test_authorities_without_tls(self) -> None:
+        for broker, proposal in (("b", "tls:b:9000"), ("tcp:b:7", "tls:b:7"), ("::1", "tls:[::1]:9000")):
+            error = self.refused("--broker", broker, "--broker-ca", "c")
+            self.assertEqual(error, f"--broker-ca: {broker} is not reached over TLS: give {proposal}")
+            self.assertTrue(self.settings("--broker", proposal, "--broker-ca", "c").broker.tls)
 
     def test_broker_is_required(self) -> None:
         self.assertIn("--broker", self.refused())
@@ -87,8 +122,18 @@ class OptionsTests(SynchronousTestCase):
             ("--message", "\udcff"),
             ("--events", "a\0"),
             ("--key-file", "a\0"),
+            ("--key-file", ""),
+            ("--secret-file", "a\0"),
+            ("--secret-file", ""),
+            ("--to", ""),
+            ("--to", "x" * 65),
+            ("--to", "bob\x1b[2J"),
+            ("--broker-ca", "a\0"),
+            ("--broker-ca", ""),
         ):
-            error = self.refused(*(() if option == "--broker" else ("--broker", "b")), option, value)
+            broker = "tls:b:1" if option == "--broker-ca" else "b"
+            room = ("--room", "den") if option == "--secret-file" else ()
+            error = self.refused(*(() if option == "--broker" else ("--broker", broker)), *room, option, value)
             self.assertTrue(error.startswith(f"{option}: "), error)
 
     def test_no_home_folder(self) -> None:

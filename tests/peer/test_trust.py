@@ -12,7 +12,9 @@ from p2phole.peer.trust import MOST_WAIT, PROOFS_A_SECOND, Trust, hashed
 from p2phole.secure.guesses import EVERY, MOST_GUESSES
 from p2phole.secure.roles import Identity
 from tests.doubles import FakePeople
-from tests.secure.parties import FOLLOWER, LEADER, identity
+from tests.secure.parties import FOLLOWER, LEADER, LEADS, identity
+
+STRANGER = Identity("e" * 64, "1" * 32)
 
 
 class Case(SynchronousTestCase):
@@ -35,17 +37,17 @@ class ProofsTests(Case):
 
     def test_ten_a_second(self) -> None:
         trust = self.trust()
-        pauses = [trust.pause() for _ in range(PROOFS_A_SECOND + 1)]
+        pauses = [trust.pause(STRANGER) for _ in range(PROOFS_A_SECOND + 1)]
         self.assertEqual(pauses[0], 0.0)
         self.assertAlmostEqual(pauses[-1] or 0.0, 1.0)
-        while trust.pause() is not None:
+        while trust.pause(STRANGER) is not None:
             pass
         self.clock.advance(MOST_WAIT)
-        self.assertLess(trust.pause() or 0.0, 1.0)
+        self.assertLess(trust.pause(STRANGER) or 0.0, 1.0)
 
     def test_no_pause_without_a_secret(self) -> None:
         trust = self.trust("open", None)
-        self.assertEqual({trust.pause() for _ in range(1000)}, {0.0})
+        self.assertEqual({trust.pause(STRANGER) for _ in range(1000)}, {0.0})
 
     def test_the_name_of_the_room_and_nothing_else(self) -> None:
         self.assertEqual(len(hashed("team")), 64)
@@ -70,35 +72,72 @@ class GuessTests(Case):
     def stranger(self, number: int) -> Identity:
         return Identity(f"{number:064x}", "1" * 32)
 
-    def test_over_all_strangers_and_the_user_is_told(self) -> None:
+    def told(self) -> int:
+        return sum("too often" in line for line in self.lines)
+
+    def fail(self, trust: Trust, theirs: Identity) -> bool:
+        taken = trust.take_guess(theirs)
+        if taken is not None:
+            trust.has_failed(theirs)
+        return taken is not None
+
+    def test_over_all_strangers_and_the_user_is_told_once(self) -> None:
         trust = self.trust()
         for number in range(MOST_GUESSES):
-            self.assertTrue(trust.may_guess(self.stranger(number)))
-            self.assertFalse(any("too often" in line for line in self.lines))
+            self.assertEqual(self.told(), 0)
+            self.assertTrue(self.fail(trust, self.stranger(number)))
+        self.assertEqual(self.told(), 1)
+        for number in range(99):
+            self.assertFalse(trust.may_guess(self.stranger(number)))
             trust.has_failed(self.stranger(number))
-        self.assertTrue(any("too often" in line for line in self.lines))
-        self.assertFalse(trust.may_guess(self.stranger(99)))
-        self.assertTrue(trust.may_guess(identity(FOLLOWER)), "a known key")
+        self.assertEqual(self.told(), 1)
+        self.assertTrue(self.fail(trust, identity(FOLLOWER)), "a known key")
         self.clock.advance(EVERY)
-        self.assertTrue(trust.may_guess(self.stranger(99)))
-        self.assertFalse(trust.may_guess(self.stranger(98)))
+        self.assertTrue(self.fail(trust, self.stranger(99)))
+        self.assertFalse(self.fail(trust, self.stranger(98)))
+        self.assertEqual(self.told(), 2)
+
+    def test_a_known_key_has_its_own_ten(self) -> None:
+        trust = self.trust()
+        self.assertEqual(
+            [self.fail(trust, identity(FOLLOWER)) for _ in range(MOST_GUESSES + 1)],
+            [True] * MOST_GUESSES + [False],
+        )
+        self.assertTrue(trust.may_guess(STRANGER))
 
     def test_who_has_proved_it_is_no_stranger_any_more(self) -> None:
         trust = self.trust()
-        self.assertTrue(trust.may_guess(self.stranger(1)))
+        guess = trust.take_guess(self.stranger(1))
+        assert guess is not None
+        guess.give_back()
         trust.has_proven(self.stranger(1))
         for number in range(2, MOST_GUESSES + 2):
-            self.assertTrue(trust.may_guess(self.stranger(number)))
+            self.assertTrue(self.fail(trust, self.stranger(number)))
         self.assertFalse(trust.may_guess(self.stranger(99)))
         self.assertTrue(trust.may_guess(self.stranger(1)))
 
     def test_a_code_has_one(self) -> None:
         trust, burned = self.trust("code"), []
         trust.burned = lambda: burned.append(1)
-        self.assertTrue(trust.may_guess(self.stranger(1)))
-        self.assertFalse(trust.may_guess(self.stranger(2)))
-        trust.has_failed(self.stranger(1))
+        self.assertTrue(self.fail(trust, self.stranger(1)))
         self.assertEqual(burned, [1])
+        self.assertFalse(trust.may_guess(self.stranger(2)))
+
+    def test_a_code_is_for_one(self) -> None:
+        trust, burned = self.trust("code"), []
+        trust.burned = lambda: burned.append(1)
+        trust.has_proven(STRANGER)
+        self.assertTrue(trust.meets(STRANGER.fingerprint))
+        self.assertFalse(trust.meets("d" * 64))
+        trust.has_failed(self.stranger(1))
+        self.assertEqual(burned, [])
+
+    def test_nothing_is_proved_before_there_is_a_code(self) -> None:
+        trust = self.trust("code", None)
+        self.assertTrue(trust.demands_proof)
+        self.assertFalse(trust.meets(STRANGER.fingerprint))
+        with self.assertRaises(ValueError):
+            trust.proof(LEADS, b"", self)  # type: ignore[arg-type]
 
 
 class MeetingTests(Case):

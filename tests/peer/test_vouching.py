@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.peer.trust import Trust
-from p2phole.peer.vouching import MOST_LETTERS, MOST_SEALED, Vouching, seal, unseal
-from p2phole.secure.roles import Pairing
+from p2phole.peer.vouching import MOST_LETTERS, MOST_SEALED, PROOF_SECONDS, Vouching, seal, unseal
+from p2phole.secure.guesses import MOST_GUESSES
+from p2phole.secure.roles import Identity, Pairing
 from p2phole.wire.messages import MAX_BODY
 from tests.doubles import FakePeople
 from tests.secure.parties import FOLLOWER, FOLLOWS, LEADER, LEADS
@@ -83,7 +84,7 @@ class VouchingTests(SynchronousTestCase):
 
     def test_letters_wait_for_the_turn(self) -> None:
         alice, bob = self.pair()
-        alice.trust.pause()  # somebody else's proof goes before
+        alice.trust.pause(LEADS.theirs)  # somebody else's proof goes before
         bob.vouching.start(0)
         self.turns(2)
         alice.vouching.start(0)
@@ -96,11 +97,66 @@ class VouchingTests(SynchronousTestCase):
     def test_stopped_before_its_turn(self) -> None:
         alice, bob = self.pair()
         alice.vouching.start(0)
-        alice.vouching.stop()
+        alice.vouching.abandon()
         self.talk(Side(self.clock, LEADS, b"x"), bob)
         alice.vouching.receive("AAAA")
         self.clock.advance(10)
         self.assertEqual((alice.out, alice.why, self.clock.getDelayedCalls()), ([], [], []))
+
+    def shown(self) -> tuple[Side, Side]:
+        """Alice's confirmation has left, and nothing has come back."""
+        alice, bob = self.pair()
+        for side in (alice, bob):
+            side.vouching.start(0)
+        self.clock.advance(0)
+        self.clock.advance(0)
+        alice.vouching.receive(bob.out[0])
+        self.assertEqual(len(alice.out), 2)
+        return alice, bob
+
+    def left(self, side: Side) -> int:
+        return side.trust._guesses._left
+
+    def test_a_confirmation_that_nobody_answers_is_a_guess(self) -> None:
+        for end in ("abandon", None):
+            alice, _bob = self.shown()
+            if end:
+                alice.vouching.abandon()
+            self.assertEqual(self.left(alice), MOST_GUESSES - 1)
+            self.clock.advance(PROOF_SECONDS)
+            self.assertEqual((self.left(alice), alice.why, alice.found), (MOST_GUESSES - 1, [], []))
+            self.assertTrue(alice.vouching.over)
+
+    def test_a_proof_that_ends_after_its_attempt_is_no_guess(self) -> None:
+        alice, bob = self.shown()
+        alice.vouching.abandon()
+        for body in alice.out:
+            bob.vouching.receive(body)
+        alice.vouching.receive(bob.out[1])
+        self.assertEqual((self.left(alice), alice.found, alice.why), (MOST_GUESSES, [], []))
+
+    def test_one_at_a_time_with_one_key(self) -> None:
+        alice, bob = self.shown()
+        pairing = Pairing(LEADS.mine, LEADS.theirs, b"n" * 16)
+        out: list[str] = []
+        second = Vouching(self.clock, alice.trust, pairing, (), out.append, lambda found: None, alice.why.append)
+        second.start(0)
+        self.clock.pump([0.1] * 10)
+        self.assertEqual(out, [])
+        for body in alice.out:
+            bob.vouching.receive(body)
+        alice.vouching.receive(bob.out[1])
+        self.clock.pump([0.1] * 3)
+        self.assertEqual((len(out), alice.why), (1, []))
+        second.abandon()
+
+    def test_locked_before_anything_is_computed(self) -> None:
+        alice, _bob = self.pair()
+        for _ in range(MOST_GUESSES):
+            alice.trust.take_guess(Identity("d" * 64, "1" * 32))
+        alice.vouching.start(0)
+        self.clock.advance(0)
+        self.assertEqual((alice.why, alice.out), (["locked"], []))
 
     def test_rubbish_from_who_has_nothing_to_prove_is_no_end(self) -> None:
         alice, _bob = self.pair(None, bob=FOLLOWER.fingerprint)

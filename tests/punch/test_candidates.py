@@ -266,13 +266,21 @@ class OracleTests(SynchronousTestCase):
         self.assertLessEqual(len(found), MOST_DIALLED)
         self.assertEqual(len({one.endpoint for one in found}), len(found))
         for one in found:
-            self.assertTrue(oracle(one.endpoint, theirs, here, proven))
+            by_itself = proven and one.kind in ("host", "mapped")
+            self.assertTrue(oracle(one.endpoint, theirs, here, by_itself))
             self.assertIn(one, (*candidates, Candidate("srflx", theirs)))
-        if oracle(theirs, theirs, here, proven):
+        if oracle(theirs, theirs, here, False):
             self.assertIn(theirs, [one.endpoint for one in found])
 
 
 class RankTests(SynchronousTestCase):
+    def test_what_the_broker_says_is_not_what_a_proven_peer_says(self) -> None:
+        inside = at("192.168.7.7:5000")
+        for kind, dialled in (("host", True), ("mapped", True), ("srflx", False), ("predicted", False)):
+            found = to_dial((Candidate(kind, inside),), THEIRS, HOME, proven=True)
+            self.assertEqual(Candidate(kind, inside) in found, dialled, kind)
+        self.assertEqual(to_dial((), at("192.168.7.7:80"), HOME, proven=True), ())
+
     def test_host_first_and_ipv6_first_among_equals(self) -> None:
         four, six = at("192.0.2.1:5000"), at("[2001:db8::1]:5000")
         given_ = (Candidate("srflx", at("192.0.2.9:5000")), Candidate("host", four), Candidate("host", six))

@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
+from p2phole.addresses import Endpoint
 from p2phole.broker import factory as broker_factory
+from p2phole.broker.codes import Codes
 from p2phole.broker.protocol import BrokerProtocol
 from p2phole.errors import LocalError
 from p2phole.peer.errors import CodeBurned, CodeWrong, InvitationOver, NobodyKnown
@@ -372,3 +374,60 @@ class CodeTests(SecretCase):
         self.world.start_broker()
         self.world.until(lambda: carol.errors)
         self.assertIsInstance(carol.errors[0], InvitationOver)
+
+    def third(self, code: Code) -> Peer:
+        """Somebody whom the broker brings in behind the two, as its own codes would not let it."""
+        self.patch(Codes, "enter", lambda codes, key, number, *more: number or "1")
+        return self.peer("mallory", None, code=code, credentials=Credentials.of(Ed25519PrivateKey.generate()))
+
+    def test_a_third_one_ends_nothing_and_hears_nothing(self) -> None:
+        for words in (("zoo", "zone"), None):
+            self.setUp()
+            alice, [code] = self.invite()
+            bob = self.peer("bob", None, code=code)
+            self.world.connected()
+            mallory = self.third(code if words is None else replace(code, words=words))
+            self.world.net.advance(20)
+            alice.say("still here")
+            self.world.until(lambda bob=bob: "still here" in bob.texts())  # type: ignore[misc]
+            self.assertEqual((alice.errors, bob.errors), ([], []))
+            self.assertEqual(mallory.all(events.Connected) + mallory.all(events.Message), [])
+            self.assertEqual(len(alice.all(events.Connected)), 1)
+
+    def test_a_silent_guess_burns_it_and_the_inviter_is_told(self) -> None:
+        alice, [code] = self.invite()
+
+        def swallow(session: Meddler, message: ToPeer) -> list[ToPeer]:
+            long = isinstance(message, Letter) and len(message.body) > 200
+            return [] if long and session is self.sessions[0] else [message]
+
+        self.meddle = swallow
+        self.peer("mallory", None, code=code)
+        self.world.until(lambda: alice.errors, 6)
+        self.assertIsInstance(alice.errors[0], CodeBurned)
+
+
+class ForgettingTests(SecretCase):
+    def test_members_that_never_came_are_forgotten(self) -> None:
+        alice = self.peer("alice", None)
+        for number in range(50):
+            observed = Endpoint.parse(f"192.0.2.{number + 1}:5000")
+            instance = f"{number:032x}"
+            introduction = Introduction("x", "e" * 64, instance, observed, (), "f" * 32, 1, 0.0)
+            self.world.until(lambda: self.sessions and alice.all(events.Registered))
+            BrokerProtocol.send(self.sessions[0], introduction)
+        self.world.net.advance(1)
+        self.assertEqual(len(alice.service._encounters), 50)
+        self.world.net.advance(200)  # the broker knows none of them when they are asked for
+        self.assertEqual(len(alice.service._encounters), 0)
+
+    def test_a_private_address_at_the_brokers_word_is_not_dialled_after_a_proof_either(self) -> None:
+        inside = Endpoint.parse("192.168.1.1:80")
+        self.meddle = lambda session, message: [
+            replace(message, observed=inside) if isinstance(message, Introduction) else message
+        ]
+        self.pair()
+        self.world.connected()  # by what they have told themselves
+        self.world.net.advance(5)
+        dialled = {record.sent_destination.host for record in self.world.net.packets if record.flags == "SYN"}
+        self.assertNotIn("192.168.1.1", dialled)
