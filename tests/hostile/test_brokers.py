@@ -59,6 +59,7 @@ class Scene:
     def ended(self) -> dict[str, Any]:
         """What the broker says, called off; and nothing has gone wrong with the others."""
         told = self.broker.called_off()
+        assert "Traceback" not in self.broker.text("err"), self.broker.text("err")
         for each in self.peers:
             assert each.accidents() == []
             assert each.alive()
@@ -112,7 +113,7 @@ class HostileBrokerTests(SynchronousTestCase):
             )
 
     def test_swap_keys(self) -> None:
-        self.assertEqual(self.assert_failed("swap-keys", "unproven")["introductions"], 2)
+        self.assertGreaterEqual(self.assert_failed("swap-keys", "unproven")["introductions"], 2)
 
     def test_swap_endpoints(self) -> None:
         """Where the true ones are is sealed in what it passes on: they meet there."""
