@@ -32,6 +32,8 @@ from tests.hostile.lines import Mutator
 from tests.hostile.modes import Told
 from tests.hostile.puppet import play
 
+SEEN = "127.0.0.3"
+"""As what a peer is seen, by its word."""
 VICTIM = "127.0.0.66"
 """A third address, at which nobody is."""
 FORBIDDEN = (
@@ -82,7 +84,9 @@ class Liar(LineReceiver):
             return
         if isinstance(message, Hello):
             peer = self.transport.getPeer()
-            self.say(Welcome(2, "liar", Endpoint.make(peer.host, peer.port), "0" * 32, self._probe_port))
+            # With a probe port: seen as behind a router, which maps by nothing, and so fit for a birthday.
+            host = SEEN if self._probe_port else peer.host
+            self.say(Welcome(2, "liar", Endpoint.make(host, peer.port), "0" * 32, self._probe_port))
         elif isinstance(message, Register):
             self.say(Registered(message.room))
             self._begin(self)
@@ -97,12 +101,16 @@ class Liar(LineReceiver):
         self.sendLine(encode(message))
 
 
-def listen(arguments: Namespace, begin: Callable[[Liar], None], probe_port: int = 0) -> Counter[str]:
+def listen(arguments: Namespace, begin: Callable[[Liar], None], probes: bool = False) -> Counter[str]:
     """Wait for peers; ``begin`` gets each connection that has registered."""
     did: Counter[str] = Counter()
+    probe_port = 0
     factory = Factory()
     factory.noisy = False
     factory.buildProtocol = lambda address: Liar(did, begin, probe_port)  # type: ignore[method-assign]
+    if probes:
+        probe = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        probe_port = probe.getHost().port
     reactor.listenTCP(arguments.port, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
     return did
 
@@ -154,9 +162,13 @@ def victims(arguments: Namespace) -> Told:
         for number in range(1, arguments.count + 1):
             ports = tuple(f"{VICTIM}:{1024 + (number * 16 + each) % 60_000}" for each in range(16))
             yield introduction(number, ports[0], ports, nat=RANDOM if number % 5 == 0 else UNKNOWN)
-            yield Requested(f"{number:08x}" * 4)
+            yield Requested(f"{number + arguments.count:08x}" * 4)
 
-    did = listen(arguments, lambda link: _every(0.005, link, messages()))
+    def begin(link: Liar) -> None:
+        # Not before its NAT has been looked at, in its view.
+        reactor.callLater(2.0, _every, 0.005, link, messages())  # type: ignore[attr-defined]
+
+    did = listen(arguments, begin, probes=True)
     play(arguments.seconds)
     return dict(did)
 

@@ -14,24 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from p2phole import events
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
+from p2phole.peer.trust import Strangers
 from p2phole.secure.identity import Credentials
 from tests.system.world import FakeConsole
-
-
-class Nobody:
-    """The known people of who knows nobody."""
-
-    def is_known(self, fingerprint: str) -> bool:
-        return False
-
-    def fingerprint_of(self, name: str) -> None:
-        return None
-
-    def shown(self, claimed: str, fingerprint: str) -> str:
-        return claimed
-
-    def met(self, fingerprint: str, claimed: str, how: str) -> None:
-        """Not kept."""
 
 
 class Puppet:
@@ -78,7 +63,7 @@ class Puppet:
                 credentials=self.credentials,
                 instance=secrets.token_hex(16),
                 random=random.random,
-                people=Nobody(),
+                people=Strangers(),
             )
             self.service.privilegedStartService()
         if place is not None:

@@ -59,6 +59,7 @@ class Scene:
     def ended(self) -> dict[str, Any]:
         """What the broker says, called off; and nothing has gone wrong with the others."""
         told = self.broker.called_off()
+        assert "Traceback" not in self.broker.text("err"), self.broker.text("err")
         for each in self.peers:
             assert each.accidents() == []
             assert each.alive()
@@ -112,7 +113,7 @@ class HostileBrokerTests(SynchronousTestCase):
             )
 
     def test_swap_keys(self) -> None:
-        self.assertEqual(self.assert_failed("swap-keys", "unproven")["introductions"], 2)
+        self.assertGreaterEqual(self.assert_failed("swap-keys", "unproven")["introductions"], 2)
 
     def test_swap_endpoints(self) -> None:
         """Where the true ones are is sealed in what it passes on: they meet there."""
@@ -165,25 +166,30 @@ class HostileBrokerTests(SynchronousTestCase):
         told = scene.ended()
         self.assertEqual((told["members"], told["connected"], told["content"]), (3, 0, 0))
 
-    def alone(self, name: str, seconds: float) -> tuple[Honest, dict[str, Any]]:
-        """The one peer, and what the broker says, after so long."""
+    def alone(self, name: str, dials: int) -> tuple[Honest, list[float], dict[str, Any]]:
+        """The one peer, some seconds after it has dialled the third address so often; when it has; the broker."""
         scene = self.scenes[name]
-        time.sleep(max(0.0, scene.begin + seconds - time.monotonic()))
-        return scene.peers[0], scene.ended()
+        [alice] = scene.peers
+
+        def tries() -> list[float]:
+            return [at for at, host, _ in alice.dials() if host == VICTIM]
+
+        until(lambda: len(tries()) > dials, f"{name}: more than {dials} dials", 30)
+        time.sleep(3)
+        return alice, tries(), scene.ended()
 
     def test_forbidden(self) -> None:
-        alice, told = self.alone("forbidden", 8)
+        """What goes to the third address itself is allowed, and shows that they were all looked at."""
+        alice, _tries, told = self.alone("forbidden", 0)
         self.assertGreater(told["said"], 15)
         broker = ("127.0.0.1", self.scenes["forbidden"].stage.port)
         dials = {(host, port) for _, host, port in alice.dials()} - {broker}
         self.assertEqual(dials, {(VICTIM, 4000)})
 
     def test_victims(self) -> None:
-        """The bounds of the ledger, and beside them one birthday."""
-        alice, told = self.alone("victims", 12)
+        """The bounds of the ledger, and beside them one birthday, for which it has been baited."""
+        alice, tries, told = self.alone("victims", 5 * PER_MINUTE)
         self.assertGreater(told["said"], 300)
-        tries = [at for at, host, _ in alice.dials() if host == VICTIM]
-        self.assertGreater(len(tries), PER_SECOND)
         self.assertLessEqual(len(tries), PER_MINUTE + MOST_TRIES)
         self.assertLessEqual(busiest(tries, 1.0), PER_SECOND + TRIES_PER_SECOND)
         self.assertLessEqual(busiest([at for at, _, _ in alice.dials()], 1.0), ALL_PER_SECOND + TRIES_PER_SECOND)

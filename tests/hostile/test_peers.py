@@ -82,7 +82,9 @@ class HostilePeerTests(SynchronousTestCase):
     def attack(self, mode: str, *options: str, seconds: float = 60.0) -> dict[str, Any]:
         """What it says in the end; honest ones are well before and after it."""
         self.check()
-        told = (self.begun.pop(mode, None) or self.stage.attack(mode, *options)).told(seconds)
+        attacker = self.begun.pop(mode, None) or self.stage.attack(mode, *options)
+        told = attacker.told(seconds)
+        self.assertNotIn("Traceback", attacker.text("err"))
         self.check()
         return told
 
