@@ -72,8 +72,8 @@ class Admission:
                     limits.check_guest(address)
                 limits.invitations.by_address(address, now)
             return self._codes.enter(key, message.room, message.inviter)
-        others = self._directory.others((message.space, message.room), key)
-        limits.check_room(others)
+        others, same = self._directory.others((message.space, message.room), key)
+        limits.check_room(others, same)
         self._introduce(message.fingerprint, ip, others)
         return message.room
 

@@ -70,8 +70,8 @@ class Directory(Interface):
     def leave(self, member: Member) -> bool:
         """Take it out; False if it was not in, or another connection has taken its place."""
 
-    def others(self, place: Place, key: Key) -> int:
-        """How many members that room has beside this one."""
+    def others(self, place: Place, key: Key) -> tuple[int, int]:
+        """How many members that room has beside this one, and how many of those have the same key."""
 
     def members(self, place: Place) -> tuple[Member, ...]:
         """All members of that room."""
@@ -109,10 +109,11 @@ class MemoryDirectory:
             del self._rooms[member.profile.place]
         return True
 
-    def others(self, place: Place, key: Key) -> int:
+    def others(self, place: Place, key: Key) -> tuple[int, int]:
         """See :class:`Directory`."""
         room = self._rooms.get(place, {})
-        return len(room) - (key in room)
+        same = sum(fingerprint == key[0] for fingerprint, _instance in room)
+        return len(room) - (key in room), same - (key in room)
 
     def members(self, place: Place) -> tuple[Member, ...]:
         """See :class:`Directory`."""

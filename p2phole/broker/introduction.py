@@ -12,12 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2phole.broker.directory import Directory, Key, Member, Place
+from p2phole.bucket import Bucket, Rate
 from p2phole.wire.messages import LINKED_PREFIX, Absent, Introduction, Letter, Requested
 
 MOST_ROUND_TRIP = 1.0
 """Seconds at which a member's round trip is counted at the most: by answering late it could make others wait."""
 MOST_LETTERS = 4
 """Letters from either side to the other for one introduction."""
+WISHES = Rate(30, 0.2)
+"""How often the wishes of a pair are passed on, each of which has the other one learn its mapping anew, answer and
+dial: a pair that fails asks three times in half a minute."""
 MOST_REMEMBERED = 1024
 """Links of one member that are remembered, those to members that have left the room included."""
 
@@ -44,14 +48,18 @@ class _Pair:
     """Who was told to ask for the other one and has not yet."""
     letters: tuple[Key, ...] = ()
     """From whom letters came since the latest introduction."""
+    wishes: Bucket | None = None
 
 
 class Introductions:
-    """The pairs of all rooms.  ``token``: gives 16 random bytes."""
+    """The pairs of all rooms.  ``token``: gives 16 random bytes; ``seconds``: the broker's clock."""
 
-    def __init__(self, directory: Directory, token: Callable[[], bytes]) -> None:
+    def __init__(
+        self, directory: Directory, token: Callable[[], bytes], seconds: Callable[[], float]
+    ) -> None:
         self._directory = directory
         self._token = token
+        self._seconds = seconds
         self._pairs: dict[Place, dict[Key, dict[Key, _Pair]]] = {}
         """By room; each pair is there twice, under either of its members."""
 
@@ -101,7 +109,7 @@ class Introductions:
                 self._introduce(member, other)
             else:
                 pair.asked |= {mine}
-                self._tell(other, member)
+                self._pass_on(pair, member, other)
 
     def letter(self, member: Member, letter: Letter) -> None:
         """Pass a letter on to a member to whom this one was introduced, last with this token; up to
@@ -126,6 +134,15 @@ class Introductions:
         if not other.profile.prepare:
             self._pair(hesitant, other).asked |= {other.profile.key}
         self._tell(hesitant, other)
+
+    def _pass_on(self, pair: _Pair, member: Member, other: Member) -> None:
+        """Have the other one ask too, unless it had to too often; then the wish waits until it does by itself."""
+        if other.profile.key in pair.told:
+            return
+        if pair.wishes is None:
+            pair.wishes = Bucket(WISHES)
+        if not pair.wishes.take(self._seconds()):
+            self._tell(other, member)
 
     def _tell(self, member: Member, other: Member) -> None:
         """Have a member ask for the other one, if it has not been told to already."""

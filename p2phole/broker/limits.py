@@ -24,6 +24,10 @@ GUESTS = 3
 """The part of the invitations' rate that an address may use at once as a guest: one in so many."""
 GUEST_SECONDS = 600.0
 """After so long it may use as many again."""
+SHARES = 8
+"""The part of a room's places that one key may take: one in so many."""
+FEWEST_PLACES = 8
+"""Places that one key may take in any room: a home has several peers."""
 MOST_NAMES = 65_536
 """Addresses and keys of which it is remembered, for each rate, what they took lately."""
 
@@ -155,7 +159,11 @@ class Limits:
         if wait := self._guests.take(address, self.seconds()):
             raise over("too many codes were tried from this address", wait)
 
-    def check_room(self, others: int) -> None:
-        """Raise :class:`BadLine` if a room with so many members takes no further one."""
-        if others >= self.settings.max_room_members:
+    def check_room(self, others: int, same: int) -> None:
+        """Raise :class:`BadLine` if a room with so many members, ``same`` of them with one key, takes no further
+        one with that key."""
+        most = self.settings.max_room_members
+        if others >= most:
             raise over(f"the room is full: it has {others} members", BUSY_SECONDS)
+        if same >= max(FEWEST_PLACES, most // SHARES):
+            raise over(f"the room has {same} members with this key, as many as one may have", BUSY_SECONDS)

@@ -123,7 +123,7 @@ def make_factory(reactor: Any, settings: BrokerSettings, entropy: Callable[[], b
     """The factory of the broker's connections, with all that they share."""
     directory, limits = MemoryDirectory(), Limits(settings.limits, reactor.seconds)
     return Broker(
-        Introductions(directory, entropy),
+        Introductions(directory, entropy, reactor.seconds),
         Admission(Proof(settings.public_names).check, limits, directory, reactor.callLater, entropy),
         Announcement(settings.probe_port, settings.probe_address or ""),
         limits,

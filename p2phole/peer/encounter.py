@@ -170,7 +170,7 @@ class Encounter:
             trust,
             pairing,
             presence.sealed(),
-            lambda body: company.send_letter(Letter(self.instance, message.token, body)),
+            lambda body: company.send_letter(Letter(self.instance, message.token, body, self.theirs.fingerprint)),
             lambda candidates: machine.join(self._to_dial(message, candidates, trust.knows(self.theirs))),
             self._refuted,
         )
@@ -245,7 +245,7 @@ class Encounter:
 
     def ask(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        self._company.presence.ask_for(self.instance, self._before)
+        self._company.presence.ask_for(self.theirs, self._before)
 
     def is_connected(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""

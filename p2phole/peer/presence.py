@@ -17,6 +17,7 @@ from p2phole.punch.ledger import SynLedger
 from p2phole.punch.portmap.grant import doubt, told
 from p2phole.punch.portmap.mapper import PortMapper
 from p2phole.punch.shared_port import SharedPort
+from p2phole.secure.roles import Identity
 from p2phole.wire.messages import MAX_CANDIDATES, DialBack, DialledBack, Request, Update, Welcome
 
 _log = Logger()
@@ -180,10 +181,11 @@ class Presence:
         inside = [one for one in found if one.kind == "host" and self._hosts]
         return (*inside[: MAX_CANDIDATES - len(outside)], *outside)
 
-    def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
-        """Ask the broker for another introduction."""
+    def ask_for(self, theirs: Identity, before: Sequence[Endpoint] = ()) -> None:
+        """Ask the broker for another introduction to this one, whose fingerprint may be empty: unknown."""
         if self._link is not None:
-            self._link.send(Request(instance, self.candidates(before), self.behaviour, self.prepares))
+            told = self.candidates(before)
+            self._link.send(Request(theirs.instance, told, self.behaviour, self.prepares, theirs.fingerprint))
 
     def _tell_broker(self) -> None:
         """Bring up to date what the broker tells others of this peer."""

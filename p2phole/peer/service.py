@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IService, Service
@@ -331,7 +331,7 @@ class PeerService(Service):
 
     def letter(self, message: Letter) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        for encounter in self._of(message.instance):
+        for encounter in self._of(message):
             encounter.letter(message)
 
     def send_letter(self, message: Letter) -> None:
@@ -343,16 +343,18 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         if not self.running or self._overwhelmed():
             return
-        known = list(self._of(message.instance))
+        known = self._of(message)
         for encounter in known:
             encounter.meeting.requested()
         if not known:
             # A member that this peer has not met, and is to prepare for; or forgotten here, but not there.
-            self.presence.refresh().addCallback(lambda _: self.presence.ask_for(message.instance))
+            self.presence.refresh().addCallback(
+                lambda _: self.presence.ask_for(Identity(message.fingerprint, message.instance))
+            )
 
     def absent(self, message: Absent) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        for encounter in self._of(message.instance):
+        for encounter in self._of(message):
             encounter.meeting.absent()
             if encounter.link is None and not encounter.is_worth_keeping:
                 encounter.meeting.stop()
@@ -371,8 +373,14 @@ class PeerService(Service):
             encounter.meeting.broker_lost()
         self.presence.unregistered()
 
-    def _of(self, instance: str) -> Iterable[Encounter]:
-        return [encounter for encounter in self._encounters.values() if encounter.instance == instance]
+    def _of(self, message: Letter | Requested | Absent) -> list[Encounter]:
+        """Whom the broker means; the instance alone may be another one's, too."""
+        return [
+            encounter
+            for encounter in self._encounters.values()
+            if encounter.instance == message.instance
+            and message.fingerprint in ("", encounter.theirs.fingerprint)
+        ]
 
     # -- the encounters: see Company in encounter
 

@@ -45,7 +45,7 @@ def make_broker(
     directory = MemoryDirectory()
     made = Limits(LimitSettings(**limits), clock.seconds)
     return Broker(
-        Introductions(directory, token),
+        Introductions(directory, token, clock.seconds),
         Admission(prove, made, directory, clock.callLater, numbers or numbered(0)),
         announcement,
         made,

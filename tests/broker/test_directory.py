@@ -92,6 +92,18 @@ class MemoryDirectoryTests(SynchronousTestCase):
         self.assertEqual(self.directory.join(second), (first,))
         self.assertFalse(first.was_replaced)
 
+    def test_others(self) -> None:
+        first, second = fake_member(1, fingerprint="a" * 64), fake_member(2, fingerprint="a" * 64)
+        for member in (first, second, fake_member(3), fake_member(4, "elsewhere", fingerprint="a" * 64)):
+            self.directory.join(member)
+        for key, others in (
+            (first.profile.key, (2, 1)),
+            (("a" * 64, "0" * 32), (3, 2)),
+            (("b" * 64, first.profile.instance), (3, 0)),
+        ):
+            self.assertEqual(self.directory.others(("open", "lobby"), key), others)
+        self.assertEqual(self.directory.others(("open", "nowhere"), first.profile.key), (0, 0))
+
     def test_another_key_with_the_same_instance_replaces_nobody(self) -> None:
         first, thief = fake_member(1), fake_member(1, fingerprint="f" * 64)
         self.directory.join(first)

@@ -211,6 +211,19 @@ class RateTests(FactoryTestCase):
         self.assertIn(Registered("lobby"), self.call(3).join(3).heard())
         self.assertTrue(first.wire.disconnecting)
 
+    def test_one_key_does_not_fill_a_room(self) -> None:
+        self.broker(max_room_members=20)
+        same = [self.call(number).join(number, fingerprint="a" * 64) for number in range(1, 9)]
+        error = self.call(9).join(9, fingerprint="a" * 64).error()
+        self.assertEqual((error.code, error.retry > 0), ("limit", True))
+        self.assertIn("key", error.detail)
+        # Elsewhere, others here, and one of them by another connection, are let in.
+        for number, key, room in ((9, "a", "attic"), (10, "b", "lobby"), (8, "a", "lobby")):
+            caller = self.call(number).join(number, fingerprint=key * 64, room=room)
+            self.assertIsInstance(caller.heard()[1], Registered)
+        same[0].go()
+        self.assertIsInstance(self.call(9).join(9, fingerprint="a" * 64).heard()[1], Registered)
+
     def test_introductions(self) -> None:
         self.broker(introduction_rate=6)
         members = [self.call(number).join(number) for number in range(1, 4)]

@@ -1,24 +1,26 @@
 """Who is introduced to whom, and with what delay."""
 
+from collections.abc import Callable
 from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import PORT, Behaviour
 from p2phole.broker.directory import MemoryDirectory
-from p2phole.broker.introduction import MOST_LETTERS, MOST_REMEMBERED, Introductions, delays
+from p2phole.broker.introduction import MOST_LETTERS, MOST_REMEMBERED, WISHES, Introductions, delays
 from p2phole.wire.messages import Absent, Introduction, Letter, Requested
 from tests.broker.test_directory import FakeMember, fake_member
 
 LOBBY = ("open", "lobby")
 
 
-def introductions() -> Introductions:
+def introductions(seconds: Callable[[], float] = lambda: 0.0) -> Introductions:
     tokens = count(1)
-    return Introductions(MemoryDirectory(), lambda: next(tokens).to_bytes(16, "big"))
+    return Introductions(MemoryDirectory(), lambda: next(tokens).to_bytes(16, "big"), seconds)
 
 
 class DelayTests(SynchronousTestCase):
@@ -171,6 +173,38 @@ class IntroductionTests(SynchronousTestCase):
         # One introduction, and then the next wish.
         self.assertEqual([type(one) for one in second.told[1:]], [Introduction, Requested])
 
+
+    def test_nobody_keeps_another_one_busy(self) -> None:
+        """Who answers each wish is asked so often only, by each of the others."""
+        clock = Clock()
+        made = introductions(clock.seconds)
+        flood, kind, third = fake_member(1), fake_member(2), fake_member(3)
+        for member in (flood, kind, third):
+            made.arrived(member)
+
+        def introduced(other: FakeMember, times: int) -> int:
+            """How often that succeeds in so many tries."""
+            kind.told.clear()
+            for _ in range(times):
+                made.requested(other, kind.profile.instance)
+                if kind.told and kind.told[-1] == _wish(other):
+                    made.requested(kind, other.profile.instance, other.profile.fingerprint)
+            return [type(told) for told in kind.told].count(Introduction)
+
+        self.assertEqual(introduced(flood, 200), WISHES.burst)
+        self.assertEqual(introduced(third, 10), 10)
+        for _ in range(3):
+            clock.advance(1 / WISHES.per_second)
+            self.assertEqual(introduced(flood, 20), 1)
+        # The wish that was not passed on is granted when the other one asks.
+        made.requested(flood, kind.profile.instance)
+        kind.told.clear()
+        made.requested(kind, flood.profile.instance)
+        self.assertEqual([type(told) for told in kind.told], [Introduction])
+        # And what a pair needs, three starts within a round and a round in half a minute, always comes through.
+        for _ in range(100):
+            self.assertEqual(introduced(third, 3), 3)
+            clock.advance(30)
 
     def test_who_has_another_ones_instance_hides_nobody(self) -> None:
         """Both are asked, and each is introduced as itself."""

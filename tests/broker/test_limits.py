@@ -135,8 +135,19 @@ class LimitsTests(SynchronousTestCase):
 
     def test_rooms(self) -> None:
         limits = self.limits(max_room_members=3)
-        limits.check_room(2)
-        self.assertEqual(self.assertRaises(BadLine, limits.check_room, 3).code, "limit")
+        limits.check_room(2, 0)
+        self.assertIn("full", self.assertRaises(BadLine, limits.check_room, 3, 0).detail)
+
+    def test_the_share_of_a_key(self) -> None:
+        """Several peers of a home or a server, but never a large room's every place."""
+        for members, share in ((512, 64), (100, 12), (64, 8), (20, 8), (8, 8), (2, 2)):
+            limits = self.limits(max_room_members=members)
+            limits.check_room(share - 1, share - 1)
+            problem = self.assertRaises(BadLine, limits.check_room, share, share)
+            self.assertEqual((problem.code, problem.retry > 0), ("limit", True))
+            if members > share:
+                self.assertIn("key", problem.detail)
+                limits.check_room(members - 1, share - 1)
 
     def test_a_network_of_many_is_admitted(self) -> None:
         """What a company behind one address, or a class in one room, needs by default."""
@@ -146,7 +157,7 @@ class LimitsTests(SynchronousTestCase):
             limits.connected(b"a")
             limits.registrations.by_address(b"a", 0.0)
             if number < 300:
-                limits.check_room(number)
+                limits.check_room(number, 0)
                 limits.introductions.by_address(b"a", 0.0, number)
 
     def test_an_error_says_when_to_come_back(self) -> None:
