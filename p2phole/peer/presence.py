@@ -168,8 +168,9 @@ class Presence:
         return tuple(one for one in self._all(before) if not (self._closed and one.kind in ("host", "mapped")))
 
     def sealed(self) -> tuple[Candidate, ...]:
-        """What only a proven peer may know."""
-        return tuple(one for one in self._all() if one.kind in ("host", "mapped"))
+        """What only a proven peer may know; the best goes first, since where there is much it is cut."""
+        found = [one for one in self._all() if one.kind in ("host", "mapped")]
+        return tuple(sorted(found, key=lambda one: one.kind == "host"))
 
     def _all(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:
         observer = self._observer

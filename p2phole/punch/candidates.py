@@ -88,8 +88,11 @@ def to_dial(
         by_itself = proven and candidate.kind in ("host", "mapped")
         if forbidden(candidate.endpoint, theirs, here, by_itself) is None:
             best.setdefault(candidate.endpoint, candidate)
-    # The observed endpoint is the one that the broker vouches for: it is never crowded out by claims.
-    ranked = sorted(best.values(), key=lambda candidate: (candidate.endpoint != theirs, -_preference(candidate)))
+    # The observed endpoint is the one that the broker vouches for, and a mapped one lets in whoever comes: neither
+    # is crowded out by a machine's many interfaces, nor the first by claims of any kind.
+    ranked = sorted(
+        best.values(), key=lambda one: (one.endpoint != theirs, one.kind != "mapped", -_preference(one))
+    )
     return tuple(sorted(ranked[:MOST_DIALLED], key=_preference, reverse=True))
 
 

@@ -293,6 +293,12 @@ class RankTests(SynchronousTestCase):
         claims = tuple(Candidate("host", at(f"192.0.2.{number}:5000")) for number in range(1, 17))
         found = to_dial(claims, THEIRS, HOME)
         self.assertEqual((len(found), found[-1]), (MOST_DIALLED, Candidate("srflx", THEIRS)))
+        # Not by mapped ports either, which in turn are not by hosts.
+        ports = tuple(Candidate("mapped", at(f"203.0.113.9:{port}")) for port in range(5000, 5020))
+        found = to_dial((*claims, *ports), THEIRS, HOME)
+        self.assertEqual(found, (*ports[: MOST_DIALLED - 1], Candidate("srflx", THEIRS)))
+        found = to_dial((*claims, ports[0]), THEIRS, HOME)
+        self.assertEqual(found[-2:], (ports[0], Candidate("srflx", THEIRS)))
 
     def test_each_endpoint_once_as_what_it_was_named_first(self) -> None:
         self.assertEqual(to_dial((Candidate("host", THEIRS),), THEIRS, HOME), (Candidate("host", THEIRS),))
