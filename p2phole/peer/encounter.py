@@ -62,8 +62,8 @@ class Company(Interface):
     def refresh(self) -> Deferred[None]:
         """Learn the mapping anew."""
 
-    def about_to_dial(self) -> Endpoint:
-        """The last outside endpoint that this peer's NAT is known to have taken; dials will follow."""
+    def about_to_dial(self, candidates: Sequence[Candidate]) -> Endpoint:
+        """The last outside endpoint that this peer's NAT is taken to have taken; dials of these will follow."""
 
     def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
         """Ask the broker for another introduction; ``before``: the latest endpoints at earlier starts."""
@@ -142,7 +142,7 @@ class Encounter:
             failed=lambda report: self._start_failed(start, message, report),
             seconds=birthday.SECONDS if takes_long(mine, theirs) else DEADLINE,
         )
-        self._before = [*self._before[-1:], company.about_to_dial()]
+        self._before = [*self._before[-1:], company.about_to_dial(start.candidates)]
         machine = attempt(start)
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)

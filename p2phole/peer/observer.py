@@ -9,6 +9,8 @@ from ipaddress import ip_address
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from p2phole import __version__
 from p2phole.addresses import Candidate, Endpoint, IPAddress, is_loopback, is_private, is_undiallable
@@ -17,12 +19,18 @@ from p2phole.punch.dial import Dialler
 from p2phole.punch.discovery import probe
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.mapping import Observation, find, step_of
-from p2phole.punch.prediction import predicted
+from p2phole.punch.prediction import PREDICTED, predicted
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
 from p2phole.wire.messages import PROTOCOL_VERSION, DialledBack, Hello, Welcome
 
+_log = Logger()
+
 SPARE = 4
 """Ports of each earlier start that are named again."""
+NEXT_FREE = 256
+"""Distance from a peer's own port up to which another one is taken for the next free one."""
+TAKEN_SECONDS = 0.5
+"""In this time somebody who was told the next ports has been introduced, and has taken one of them."""
 DIALLED_BACK_SECONDS = 0.65
 """How long the broker's word on dialling back is waited for: it gives itself 0.4 s, and the way."""
 
@@ -76,6 +84,11 @@ class Observer:
         self._first_look: list[Deferred[None]] | None = []
         self._waiting_for: Deferred[None] | None = None
         self._refreshing: list[Deferred[None]] = []
+        self._most_told = PREDICTED
+        self._taken = 0
+        """Ports that our own starts have taken since the last look."""
+        self._told: list[float] = []
+        """When somebody was told the next ports; those of late."""
 
     @property
     def may_be_hard(self) -> bool:
@@ -91,6 +104,13 @@ class Observer:
         has been contacted.  The other address is looked at when the broker has dialled back from
         there: to look is to open the filter that is under test.
         """
+        try:
+            await self._discover(ask)
+        except Exception:
+            _noted(Failure())
+        self._looked()
+
+    async def _discover(self, ask: Callable[[], None]) -> None:
         await self._look(self._near)
         if not self.behaviour.is_hard:
             self._looked()
@@ -124,21 +144,36 @@ class Observer:
         """Learn anew what the NAT will do next, where that changes: a NAT that maps independently of the
         endpoint still does what the live connection to the broker proves.
 
-        One look is enough for all who wait: each look takes a port of its own at the NAT.
+        One look is enough for all who wait, up to the eight for whom the ports that it tells will do: each look
+        takes a port of its own at the NAT.  The others wait until these have taken theirs.
         """
         if not self.may_be_hard:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
         self._refreshing.append(waiting)
         if len(self._refreshing) == 1:
-            ensureDeferred(self._refresh()).addBoth(self._refreshed)
+            self._refresh_some()
         return waiting
 
-    def _refreshed(self, result: object) -> object:
-        waiting, self._refreshing = self._refreshing, []
-        for each in waiting:
+    def _refresh_some(self) -> None:
+        now = self._clock.seconds()
+        self._told = [at for at in self._told if at > now - TAKEN_SECONDS]
+        if len(self._told) < self._most_told:
+            ensureDeferred(self._refresh()).addErrback(_noted).addCallback(lambda _: self._refreshed())
+        else:
+            # A rounding error must not have it come back at once.
+            self._clock.callLater(max(self._told[0] + TAKEN_SECONDS - now, 0.01), self._refresh_some)
+
+    def _refreshed(self) -> None:
+        most = self._most_told - len(self._told) if self._step else len(self._refreshing)
+        some, self._refreshing = self._refreshing[:most], self._refreshing[most:]
+        if self._step:
+            self._told += [self._clock.seconds()] * len(some)
+        more = bool(self._refreshing)
+        for each in some:
             each.callback(None)
-        return result
+        if more:
+            self._refresh_some()
 
     def first_look(self) -> Deferred[None]:
         """Fires, perhaps at once, when the mapping is known as far as the broker's own address can tell; and where
@@ -195,7 +230,7 @@ class Observer:
 
     def _took(self, found: Sequence[Observation]) -> None:
         for item in found:
-            self._latest = item.observed
+            self._latest, self._taken = item.observed, 0
             if not self._dialling:
                 self._ports.append(item.observed.port)
 
@@ -210,6 +245,10 @@ class Observer:
         self._step = step_of(self._ports) if self.behaviour.is_hard else 0
         if self._keeps and self.observed.port == self._local.port:
             self.behaviour = replace(self.behaviour, allocation="preserved")
+            # Our own connections may lie in between.
+            above = [port - self._local.port for port in self._ports if port != self._local.port]
+            near = bool(above) and all(0 < each <= NEXT_FREE for each in above)
+            self._step = 1 if self.behaviour.is_hard and near else 0
 
     @property
     def _counts_from_ours(self) -> bool:
@@ -222,11 +261,21 @@ class Observer:
             return replace(self._lowest, port=self._lowest.port - self._step)
         return self._latest
 
-    def about_to_dial(self) -> Endpoint:
+    def one_by_one(self) -> None:
+        """There is a member whose NAT maps by endpoint too: a start with it takes many ports."""
+        self._most_told = 1
+
+    def about_to_dial(self, candidates: Sequence[Candidate]) -> Endpoint:
         """The last outside endpoint that the NAT is known to have taken; from now on our own connections take
-        ports as well, so that what is seen later tells nothing of their order."""
+        ports as well, so that what is seen later tells nothing of their order.
+
+        Of two starts that begin after the same look the second one's ports come after the first one's.
+        """
         self._dialling = len(set(self._ports)) > 1
-        return self._before_next
+        before, taken = self._before_next, self._taken
+        targets = [candidate.endpoint.ip for candidate in candidates]
+        self._taken += sum(ip.version == self.observed.ip.version and not is_private(ip) for ip in targets)
+        return replace(before, port=min(before.port + max(self._step, 1) * taken, 65535))
 
     def predictions(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:
         """The endpoints that the NAT will use next, where that can be told.
@@ -251,6 +300,11 @@ class Observer:
         except BadLine:
             return None
         return message.observed if isinstance(message, Welcome) else None
+
+
+def _noted(failure: Failure) -> None:
+    """Whoever waits is to go on with what is known."""
+    _log.failure("A look at the NAT has failed.", failure)
 
 
 def _targets(broker: Endpoint, welcome: Welcome) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:

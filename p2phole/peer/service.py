@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from p2phole import events
-from p2phole.addresses import Endpoint, InterfaceAddress, is_loopback, is_private
+from p2phole.addresses import Candidate, Endpoint, InterfaceAddress, is_loopback, is_private
 from p2phole.behaviour import PORT, UNKNOWN, Behaviour
 from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
@@ -31,7 +31,7 @@ from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.portmap.grant import doubt, told
 from p2phole.punch.portmap.mapper import PortMapper
-from p2phole.punch.prediction import is_random
+from p2phole.punch.prediction import is_sequential
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure.identity import Credentials, load_or_make
 from p2phole.secure.roles import Identity
@@ -250,13 +250,15 @@ class PeerService(Service):
     def _begin_if_prepared(self, message: Introduction) -> None:
         # Where both NATs map by endpoint each side is to have named its next ports: they must not be used up by
         # a start for which only one side has.
-        if self._is_unprepared():
+        if is_sequential(self.behaviour()):
             self.requested(Requested(message.instance))
         else:
             self._begin(message)
 
     def _begin(self, message: Introduction) -> None:
         theirs = Identity(message.fingerprint, message.instance)
+        if message.nat.is_hard and self._observer is not None:
+            self._observer.one_by_one()
         encounter = self._encounters.get(theirs)
         if encounter is None:
             encounter = Encounter(self, theirs, shown_name(message.name), secrets.token_hex(8))
@@ -267,13 +269,8 @@ class PeerService(Service):
 
     def _begin_again(self, encounter: Encounter) -> None:
         # Such a filter lets in no port that nobody has named: do not wait for the end of this start.
-        if self._is_unprepared() and encounter.link is None:
+        if is_sequential(self.behaviour()) and encounter.link is None:
             encounter.meeting.requested()
-
-    def _is_unprepared(self) -> bool:
-        """Whether the next ports of this peer's NAT can be told, and nobody was told yet."""
-        nat, observer = self.behaviour(), self._observer
-        return observer is not None and not observer.named and nat.is_hard and not is_random(nat)
 
     def requested(self, message: Requested) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -353,10 +350,10 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.encounter.Company`."""
         return self._observer.refresh() if self._observer is not None else succeed(None)
 
-    def about_to_dial(self) -> Endpoint:
+    def about_to_dial(self, candidates: Sequence[Candidate]) -> Endpoint:
         """See :class:`~p2phole.peer.encounter.Company`."""
         assert self._observer is not None
-        return self._observer.about_to_dial()
+        return self._observer.about_to_dial(candidates)
 
     def ask_for(self, instance: str, before: Sequence[Endpoint] = ()) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""

@@ -40,6 +40,11 @@ def is_random(behaviour: Behaviour) -> bool:
     return behaviour.is_hard and behaviour.allocation == "random"
 
 
+def is_sequential(behaviour: Behaviour) -> bool:
+    """Whether its outside ports must be told, and can."""
+    return behaviour.is_hard and not is_random(behaviour)
+
+
 def calls_for_many_ports(mine: Behaviour, theirs: Behaviour) -> bool:
     """Whether this side, whose own NAT maps at random, should open many of its ports at once."""
     return is_random(mine) and not theirs.is_hard and not theirs.lets_in

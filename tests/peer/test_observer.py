@@ -8,11 +8,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.addresses import Endpoint
+from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import ADDRESS, INDEPENDENT, PORT, Behaviour
-from p2phole.peer.observer import DIALLED_BACK_SECONDS, SPARE, Observer
+from p2phole.peer.observer import DIALLED_BACK_SECONDS, SPARE, TAKEN_SECONDS, Observer
 from p2phole.punch.discovery import PROBE_SECONDS
 from p2phole.punch.ledger import SynLedger
+from p2phole.punch.prediction import PREDICTED
 from p2phole.wire.codec import decode_to_broker, encode
 from p2phole.wire.messages import DialledBack, Error, Hello, Welcome
 from tests.doubles import HERE, THERE
@@ -201,7 +202,7 @@ class PredictionTests(ObserverTestCase):
 
     def test_the_ones_behind_the_last_one_that_was_seen(self) -> None:
         observer = self.sequential()
-        self.assertEqual(str(observer.about_to_dial()), at(7002))
+        self.assertEqual(str(observer.about_to_dial(())), at(7002))
         self.assertEqual(self.ports(observer), list(range(7003, 7011)))
 
     def test_by_the_step(self) -> None:
@@ -297,11 +298,59 @@ class RefreshTests(ObserverTestCase):
         waiting = [observer.refresh() for _ in range(1000)]
         self.assertEqual(len(self.fresh.calls), before + 1)
         self.afresh(at(7003))
-        for each in waiting:
-            self.assertIsNone(self.successResultOf(each))
-        # Later it is looked at anew.
-        observer.refresh()
+        # What it tells will do for eight; the others wait until these have taken their ports.
+        self.assertEqual([each.called for each in waiting], [True] * PREDICTED + [False] * (1000 - PREDICTED))
+        self.clock.advance(TAKEN_SECONDS - 0.01)
+        self.assertEqual(len(self.fresh.calls), before + 1)
+        self.clock.advance(0.02)
         self.assertEqual(len(self.fresh.calls), before + 2)
+        self.afresh(at(7020))
+        self.assertEqual(sum(each.called for each in waiting), 2 * PREDICTED)
+        self.assertEqual(observer.predictions()[0].endpoint.port, 7021)
+
+    def test_one_by_one_where_another_is_alike(self) -> None:
+        """A start with it takes a port for each that it has named."""
+        observer = self.observer(seen=at(7000), probe_port=9001)
+        self.discovered(observer, at(7001), at(7002), port="silent")
+        observer.one_by_one()
+        waiting = [observer.refresh() for _ in range(3)]
+        for number in range(1, 4):
+            self.afresh(at(7003 + 10 * number))
+            self.assertEqual(sum(each.called for each in waiting), number)
+            self.clock.advance(TAKEN_SECONDS + 0.01)
+
+    def test_nobody_waits_where_no_port_can_be_told(self) -> None:
+        observer = self.observer(seen=at(7000), probe_port=9001)
+        self.discovered(observer, at(31_999), at(12_000), port="silent")
+        for each in [observer.refresh() for _ in range(1000)]:
+            self.successResultOf(each)
+
+    def test_ports_that_our_own_starts_take(self) -> None:
+        """Of two that begin after one look, the second one's come after the first one's."""
+        observer = self.observer(seen=at(7000), probe_port=9001)
+        self.discovered(observer, at(7001), at(7002), port="silent")
+        seen, private, ipv6 = (
+            Candidate("srflx", Endpoint.parse(text)) for text in ("192.0.2.1:1", "10.0.0.1:1", "[2001:db8::1]:1")
+        )
+        before = [str(observer.about_to_dial(each)) for each in ((seen, private, ipv6), (seen, seen), ())]
+        self.assertEqual(before, [at(7002), at(7003), at(7005)])
+        observer.refresh()
+        self.afresh(at(7009))
+        self.assertEqual(str(observer.about_to_dial((seen,))), at(7009))
+
+    def test_a_look_that_fails(self) -> None:
+        """A defect is told, and nobody waits for ever."""
+        for when in ("discover", "refresh"):
+            observer = self.observer(seen=at(7000), probe_port=9001)
+            done = None
+            if when == "refresh":
+                self.discovered(observer, at(7001), at(7002), port="silent")
+            self.patch(observer, "_dialler", None)
+            self.patch(observer, "_fresh", None)
+            if when == "discover":
+                done = self.discover(observer)
+            self.successResultOf(done if done is not None else observer.refresh())
+            self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1, when)
 
     def test_no_answer(self) -> None:
         """What was known before is used."""
@@ -435,7 +484,7 @@ class KeptPortTests(ObserverTestCase):
         waiting = observer.refresh()
         self.near(at(4005))
         self.successResultOf(waiting)
-        self.assertEqual((self.named(observer), str(observer.about_to_dial())), (at(4005), at(4004)))
+        self.assertEqual((self.named(observer), str(observer.about_to_dial(()))), (at(4005), at(4004)))
         self.assertEqual(observer.seen, ())
 
     def test_let_go_and_not_taken_again(self) -> None:

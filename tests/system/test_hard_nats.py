@@ -109,6 +109,32 @@ class HardNatTests(SynchronousTestCase):
         bob = world.peer(bob)
         world.until(lambda: alice.all(events.Connected) and bob.all(events.Connected), within)
 
+    def comes_to_many(self, newcomer, *kinds):
+        """A newcomer, who meets all the others."""
+        world = World(broker=False)
+        world.start_broker(probe_address="198.51.100.2")
+        for number, kind in enumerate(kinds):
+            nat = Nat(f"203.0.113.{number + 10}", delay=0.005 + 0.001 * (number * 7 % 20), **kind)
+            service = world.peer(world.site(f"p{number}", nat)).service
+            service.introduced = lambda message, take=service.introduced: (
+                take(message) if message.name == "newcomer" else None
+            )
+        world.net.advance(5)
+        newcomer = world.peer(world.site("newcomer", Nat("203.0.113.1", **newcomer)))
+        world.until(lambda: len(newcomer.all(events.Connected)) == len(kinds), 12)
+        self.assertEqual(newcomer.all(events.Failed), [])
+        return max(event.attempts for event in newcomer.all(events.Connected))
+
+    def test_more_than_a_look_tells_the_ports_for(self):
+        self.assertEqual(self.comes_to_many(SEQUENTIAL, *[SILENT, RESET] * 10), 1)
+
+    def test_many_of_one_kind(self):
+        self.assertLessEqual(self.comes_to_many(SEQUENTIAL, *[SEQUENTIAL, SILENT] * 4), 2)
+        self.assertLessEqual(self.comes_to_many(SEQUENTIAL, *[SEQUENTIAL] * 6), 2)
+
+    def test_a_newcomer_to_many_whose_port_is_kept(self):
+        self.assertLessEqual(self.comes_to_many(KEEPS, *[SILENT, RESET] * 10), 3)
+
     def test_by_address(self):
         """A newcomer looks at the broker's second address before it is introduced."""
         self.connects(BY_ADDRESS, SILENT, 0.2, probe_address="198.51.100.2")
