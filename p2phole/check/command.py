@@ -1,7 +1,8 @@
 """``p2phole check``: its options, and a run from its start to its exit status.
 
 0: a direct connection is possible; with ``--peer`` there was one.  1: it is not, or the check came to no
-result (then one line on standard error says why) or was stopped.  2: usage.
+result (then one line on standard error says why).  2: usage.  A signal ends it with 0, as every command, and
+without a word: there is no report then.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Options(ConfigurableOptions):
     optParameters: ClassVar[list[list[Any]]] = [
         ["broker", None, None, "HOST[:PORT], tcp:HOST:PORT or tls:HOST:PORT (required)"],
         ["peer", None, None, "whom to try a direct connection with"],
+        ["name", None, None, "shown to --peer (default: your user name)"],
         ["room", None, None, "where to meet --peer (default: lobby)"],
     ]
     optFlags: ClassVar[list[list[Any]]] = [["json", None, "one JSON object instead of text"]]
@@ -59,8 +61,9 @@ class Options(ConfigurableOptions):
         if broker is None:
             raise UsageError("no broker: give --broker HOST:PORT, or set P2PHOLE_BROKER")
         peer = self.value("peer", lambda text: check_name(text, "name"), None)
-        if peer is None and self["room"] is not None:
-            raise UsageError("--room is where to meet somebody: give --peer NAME with it")
+        for option, what in (("room", "where to meet somebody"), ("name", "what somebody is shown")):
+            if peer is None and self[option] is not None:
+                raise UsageError(f"--{option} is {what}: give --peer NAME with it")
         self.settings = CheckSettings(
             broker=coerced(broker, broker_address),
             name=self.value("name", lambda text: check_name(text, "name"), None) or user_name(),
@@ -89,7 +92,7 @@ class Run:
     """One check in this process."""
 
     def __init__(self, reactor: Any, settings: CheckSettings) -> None:
-        self.status = 1
+        self.status = 0
         self._reactor = reactor
         self._settings = settings
         self._examination: Deferred[Any] | None = None
@@ -124,6 +127,7 @@ class Run:
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
+        self.status = 1
         line = launch.explained(failure.value)  # type: ignore[arg-type]
         if self._settings.json:
             from p2phole.check.report import error_as_json

@@ -161,7 +161,8 @@ class Observer:
         if len(self._told) < self._most_told:
             ensureDeferred(self._refresh()).addErrback(_noted).addCallback(lambda _: self._refreshed())
         else:
-            self._clock.callLater(self._told[0] + TAKEN_SECONDS - now, self._refresh_some)
+            # A rounding error must not have it come back at once.
+            self._clock.callLater(max(self._told[0] + TAKEN_SECONDS - now, 0.01), self._refresh_some)
 
     def _refreshed(self) -> None:
         most = self._most_told - len(self._told) if self._step else len(self._refreshing)

@@ -47,7 +47,7 @@ class ObserverTestCase(SynchronousTestCase):
             [LOCAL.ip],
             LOCAL,
             broker,
-            Welcome(2, "test", self.seen, "0" * 32, **welcome),
+            Welcome(1, "test", self.seen, **welcome),
         )
 
     def discover(self, observer: Observer) -> Deferred[None]:
@@ -62,7 +62,7 @@ class ObserverTestCase(SynchronousTestCase):
         call.answer(THERE)
         assert call.wire is not None
         self.assertIsInstance(decode_to_broker(call.wire.taken().rstrip()), Hello)
-        call.wire.receive(encode(Welcome(2, "test", Endpoint.parse(seen), "0" * 32)) + b"\n")
+        call.wire.receive(encode(Welcome(1, "test", Endpoint.parse(seen))) + b"\n")
 
     def near(self, seen: str) -> None:
         [call] = self.shared.open
@@ -317,7 +317,7 @@ class RefreshTests(ObserverTestCase):
         for number in range(1, 4):
             self.afresh(at(7003 + 10 * number))
             self.assertEqual(sum(each.called for each in waiting), number)
-            self.clock.advance(TAKEN_SECONDS)
+            self.clock.advance(TAKEN_SECONDS + 0.01)
 
     def test_nobody_waits_where_no_port_can_be_told(self) -> None:
         observer = self.observer(seen=at(7000), probe_port=9001)
