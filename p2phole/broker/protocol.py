@@ -42,6 +42,9 @@ UNREGISTERED_SECONDS = 30.0
 """Time for a connection to register."""
 LINGER_SECONDS = 2.0
 """Time for a refused peer to read why."""
+LINES_A_TURN = 16
+"""Lines of one connection that are taken in one turn of the reactor: many connections that have much to say at
+once must not keep a newcomer waiting."""
 STALLED_SECONDS = 10.0
 """Time for which more than 64 KiB may wait to be read: a newcomer to a large room gets more than that at
 once, but whoever is slower can't be introduced in time and holds our memory."""
@@ -67,6 +70,7 @@ class BrokerProtocol(LineReceiver):
         self._timer: IDelayedCall | None = None
         self._stalled: IDelayedCall | None = None
         self._waiting = 0
+        self._lines = 0
         self._closing = False
         nonce = broker.entropy().hex()
         self._machine = session(
@@ -126,6 +130,9 @@ class BrokerProtocol(LineReceiver):
         """One message, or something that is none."""
         if self._closing:
             return
+        self._lines += 1
+        if self._lines == LINES_A_TURN:
+            self._let_others_go()
         try:
             self._traffic.line(self._broker.clock.seconds())
             message = decode_to_broker(line.removesuffix(b"\r"))
@@ -135,6 +142,17 @@ class BrokerProtocol(LineReceiver):
             self._machine.garbage(problem)
         except NoTransition:
             self._machine.garbage(BadLine("order", "a message that is not allowed now"))
+
+    def _let_others_go(self) -> None:
+        self.paused = True  # LineReceiver keeps what is behind this line
+        cast(IPushProducer, self.transport).pauseProducing()
+        self._broker.clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._lines, self.paused = 0, False
+        if not self._closing:
+            cast(IPushProducer, self.transport).resumeProducing()
+            super().dataReceived(b"")  # type: ignore[no-untyped-call]
 
     def _dispatch(self, message: ToBroker) -> None:
         match message:

@@ -255,6 +255,7 @@ class RateTests(FactoryTestCase):
         self.broker(line_rate=1)
         flood, other = self.call(1).join(1), self.call(2).join(2)
         flood.wire.receive(b'{"type":"pong","number":9}\n' * 100)
+        self.clock.pump([0] * 8)  # so many lines take several turns
         self.assertEqual(flood.error().code, "limit")
         self.assertFalse(other.wire.disconnecting)
 

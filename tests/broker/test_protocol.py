@@ -8,7 +8,9 @@ from ipaddress import ip_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint, IPAddress
@@ -16,9 +18,16 @@ from p2phole.broker import protocol as module
 from p2phole.broker.codes import LIFE_SECONDS
 from p2phole.broker.factory import Broker
 from p2phole.broker.line import Announcement
-from p2phole.broker.protocol import LINGER_SECONDS, STALLED_SECONDS, UNREGISTERED_SECONDS, BrokerProtocol
+from p2phole.broker.protocol import (
+    LINES_A_TURN,
+    LINGER_SECONDS,
+    STALLED_SECONDS,
+    UNREGISTERED_SECONDS,
+    BrokerProtocol,
+)
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
 from p2phole.wire.messages import (
+    Absent,
     DialBack,
     DialledBack,
     Error,
@@ -359,6 +368,29 @@ class BadInputTests(BrokerTestCase):
     def test_complaints_are_no_terminal_codes(self) -> None:
         error = self.error(b'{"type":"\\u001b[2J\\u202e"}\n')
         self.assertNotRegex(error.detail, "[\x00-\x1f\u202e]")
+
+
+class TurnTests(BrokerTestCase):
+    def test_who_has_much_to_say_lets_others_go_first(self) -> None:
+        peer = self.connect().join(1)
+        peer.heard()
+        other = self.connect()
+        # A ping would be answered; a wish for somebody who is not there is, too.
+        peer.say(b"".join(lines(Request(f"{number:032x}", ())) for number in range(LINES_A_TURN * 2 + 1)))
+        first = [one for one in peer.heard() if isinstance(one, Absent)]
+        self.assertLessEqual(len(first), LINES_A_TURN)
+        other.say(HELLO)
+        self.assertEqual([type(one) for one in other.heard()], [Welcome])
+        self.clock.pump([0, 0])
+        rest = [one for one in peer.heard() if isinstance(one, Absent)]
+        self.assertEqual([int(one.instance, 16) for one in first + rest], list(range(LINES_A_TURN * 2 + 1)))
+
+    def test_gone_before_its_turn_comes(self) -> None:
+        peer = self.connect().join(1)
+        peer.say(b"".join(lines(Request(f"{number:032x}", ())) for number in range(LINES_A_TURN * 2)))
+        peer.protocol.connectionLost(Failure(ConnectionDone()))
+        self.clock.pump([0, 0])
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class AnythingTests(BrokerTestCase):
