@@ -271,6 +271,7 @@ class RateTests(FactoryTestCase):
         self.broker()
         member = self.call().join(1)
         member.wire.receive(lines(Request("f" * 32, ())) * 500)
+        self.clock.pump([0] * 40)
         self.assertFalse(member.wire.disconnecting)
 
 
