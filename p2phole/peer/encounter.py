@@ -170,7 +170,7 @@ class Encounter:
             trust,
             pairing,
             presence.sealed(),
-            lambda body: company.send_letter(Letter(self.instance, message.token, body, self.theirs.fingerprint)),
+            lambda body: company.send_letter(Letter(self.instance, message.token, body)),
             lambda candidates: machine.join(self._to_dial(message, candidates, trust.knows(self.theirs))),
             self._refuted,
         )
@@ -225,12 +225,13 @@ class Encounter:
         presence = self._company.presence
         mine, theirs = presence.behaviour, message.nat
         one_address = message.observed.ip == presence.surroundings.observed.ip
-        # Where nothing will do, and after so many tries, another start would be the same again.
-        last = start.seconds > DEADLINE or technique(mine, theirs) == "none"
+        word = reason(report, mine, theirs, one_address)
+        # Where nothing will do, after so many tries, and with another key, another start would be the same again.
+        last = start.seconds > DEADLINE or technique(mine, theirs) == "none" or word == "unproven"
         if self._round.starts < MOST_STARTS and not last:
             self.meeting.start_failed()
         else:
-            self.meeting.round_failed(reason(report, mine, theirs, one_address))
+            self.meeting.round_failed(word)
 
     def _end_attempt(self) -> None:
         for vouching in self._vouchings:

@@ -331,8 +331,10 @@ class PeerService(Service):
 
     def letter(self, message: Letter) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        for encounter in self._of(message):
-            encounter.letter(message)
+        # The token tells for whose proof it is, and the signature who wrote it.
+        for encounter in self._encounters.values():
+            if encounter.instance == message.instance:
+                encounter.letter(message)
 
     def send_letter(self, message: Letter) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
@@ -373,7 +375,7 @@ class PeerService(Service):
             encounter.meeting.broker_lost()
         self.presence.unregistered()
 
-    def _of(self, message: Letter | Requested | Absent) -> list[Encounter]:
+    def _of(self, message: Requested | Absent) -> list[Encounter]:
         """Whom the broker means; the instance alone may be another one's, too."""
         return [
             encounter

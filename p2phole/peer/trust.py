@@ -110,6 +110,8 @@ class Trust:
         """Who has proved the code: it is of no use to anybody else."""
         self._open: set[str] = set()
         """With whom a proof is under way."""
+        self._outstanding: set[Identity] = set()
+        """Whose tries count as failed, and may yet prove not to be."""
         self._busy_until = 0.0
         self._told = False
 
@@ -201,6 +203,11 @@ class Trust:
         """Whether this one has a try left."""
         return self._allowance(theirs).may(self._clock.seconds())
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there may be more tries left when the proofs that are under way are over."""
+        return bool(self._outstanding)
+
     def take_guess(self, theirs: Identity) -> Guesses | None:
         """Let this one, who has shown that it is there, try the secret; to be given back when it has proved it.
 
@@ -210,7 +217,12 @@ class Trust:
         if not guesses.take(self._clock.seconds()):
             return None
         self._told = False
+        self._outstanding.add(theirs)
         return guesses
+
+    def settled(self, theirs: Identity) -> None:
+        """What came of that try is known."""
+        self._outstanding.discard(theirs)
 
     def has_failed(self, theirs: Identity) -> None:
         """That one has another secret, or has not said."""

@@ -71,6 +71,7 @@ class Vouching:
         self._proof: Proof | None = None
         self._guess: Guesses | None = None
         self._timer: IDelayedCall | None = None
+        self._turn: IDelayedCall | None = None
         self._due = self._give_up_at = 0.0
         self._early: list[str] = []
         self._abandoned = False
@@ -85,7 +86,7 @@ class Vouching:
 
     def _begin(self) -> None:
         theirs = self.pairing.theirs
-        if self._trust.demands_proof and not self._trust.is_open(theirs) and not self._trust.may_guess(theirs):
+        if self._trust.demands_proof and not (self._trust.is_crowded or self._trust.may_guess(theirs)):
             self._timer = self._clock.callLater(0, self._end, "locked")
             return
         pause = self._trust.pause(theirs)
@@ -108,25 +109,34 @@ class Vouching:
         self._trust.open(self.pairing.theirs)
         self._proof = self._trust.proof(self.pairing, seal(self._candidates), self)
         self._timer = self._clock.callLater(PROOF_SECONDS, self._end, "unconfirmed")
-        early, self._early = self._early, []
-        for body in early:
-            self._proof.receive(body)
+        self._read()
 
     def receive(self, body: str) -> None:
         """A letter from the other side."""
-        if self.over:
+        if self.over or len(self._early) >= MOST_LETTERS or (self._abandoned and self._proof is None):
             return
+        self._early.append(body)
         if self._proof is not None:
-            self._proof.receive(body)
-        elif len(self._early) < MOST_LETTERS and not self._abandoned:
-            self._early.append(body)
-            if self._timer is None:
-                self._begin()  # the other side knows us, and we don't know it
+            if self._turn is None:
+                self._read()
+        elif self._timer is None:
+            self._begin()  # the other side knows us, and we don't know it
+
+    def _read(self) -> None:
+        """Take the letters, unless an answer would be a guess that is not to be had just now."""
+        self._turn = None
+        while self._early and self._proof is not None and not self.over:
+            crowded = self._trust.is_crowded and not self._trust.may_guess(self.pairing.theirs)
+            if self._trust.demands_proof and self._guess is None and crowded:
+                self._turn = self._clock.callLater(TURN_SECONDS, self._read)
+                return
+            self._proof.receive(self._early.pop(0))
 
     def abandon(self) -> None:
-        """The attempt is over: nobody wants to hear of it any more."""
+        """The attempt is over: nobody wants to hear of it any more.  What has begun goes on to its end, since
+        the other side's guess depends on our answer, as ours on its."""
         self._abandoned = True
-        if self._guess is None:
+        if self._proof is None:
             self._end("unconfirmed")
 
     def _end(self, why: str) -> None:
@@ -143,10 +153,12 @@ class Vouching:
                 self._refuted(why)
 
     def _close(self) -> None:
+        if self._guess is not None:
+            self._trust.settled(self.pairing.theirs)
         self.over, self._guess = True, None
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        for timer in (self._timer, self._turn):
+            if timer is not None and timer.active():
+                timer.cancel()
         if self._proof is not None:
             self._trust.close(self.pairing.theirs)
 
@@ -154,8 +166,6 @@ class Vouching:
 
     def may_show(self) -> bool:
         """See :class:`~p2phole.secure.proof.ProofUser`."""
-        if self._abandoned:
-            return False
         if self._trust.demands_proof:
             self._guess = self._trust.take_guess(self.pairing.theirs)
             return self._guess is not None

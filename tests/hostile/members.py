@@ -111,7 +111,8 @@ def flood(arguments: Namespace) -> Told:
         def happened(event: events.Event) -> None:
             if isinstance(event, events.Connected):
                 did["connected"] += 1
-                [link] = [each.link for each in puppet.service._of(event.instance)]
+                known = puppet.service._encounters.values()
+                [link] = [each.link for each in known if each.instance == event.instance]
                 if "nobody reads" in name:
                     link.transport.pauseProducing()
                 if name == "huge greeting":

@@ -78,7 +78,10 @@ class GuessTests(Case):
     def fail(self, trust: Trust, theirs: Identity) -> bool:
         taken = trust.take_guess(theirs)
         if taken is not None:
+            self.assertTrue(trust.is_crowded)
+            trust.settled(theirs)
             trust.has_failed(theirs)
+            self.assertFalse(trust.is_crowded)
         return taken is not None
 
     def test_over_all_strangers_and_the_user_is_told_once(self) -> None:
@@ -110,6 +113,7 @@ class GuessTests(Case):
         guess = trust.take_guess(self.stranger(1))
         assert guess is not None
         guess.give_back()
+        trust.settled(self.stranger(1))
         trust.has_proven(self.stranger(1))
         for number in range(2, MOST_GUESSES + 2):
             self.assertTrue(self.fail(trust, self.stranger(number)))

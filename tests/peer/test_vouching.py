@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.peer.trust import Trust
-from p2phole.peer.vouching import MOST_LETTERS, MOST_SEALED, PROOF_SECONDS, Vouching, seal, unseal
+from p2phole.peer.vouching import MOST_LETTERS, MOST_SEALED, PROOF_SECONDS, TURN_SECONDS, Vouching, seal, unseal
 from p2phole.secure.guesses import MOST_GUESSES
 from p2phole.secure.roles import Identity, Pairing
 from p2phole.wire.messages import MAX_BODY
@@ -150,10 +150,28 @@ class VouchingTests(SynchronousTestCase):
         self.assertEqual((len(out), alice.why), (1, []))
         second.abandon()
 
+    def test_while_others_proofs_are_under_way_letters_wait(self) -> None:
+        alice, bob = self.pair()
+        others = [Identity(f"{number:064x}", "1" * 32) for number in range(MOST_GUESSES)]
+        guesses = [alice.trust.take_guess(each) for each in others]
+        for side in (alice, bob):
+            side.vouching.start(0)
+        self.clock.pump([0, 0])
+        alice.vouching.receive(bob.out[0])
+        self.clock.advance(1)
+        self.assertEqual(len(alice.out), 1)
+        assert guesses[0] is not None
+        guesses[0].give_back()
+        alice.trust.settled(others[0])
+        self.clock.advance(TURN_SECONDS)
+        self.assertEqual((len(alice.out), alice.why), (2, []))
+        alice.vouching.abandon()
+
     def test_locked_before_anything_is_computed(self) -> None:
         alice, _bob = self.pair()
         for _ in range(MOST_GUESSES):
             alice.trust.take_guess(Identity("d" * 64, "1" * 32))
+        alice.trust.settled(Identity("d" * 64, "1" * 32))
         alice.vouching.start(0)
         self.clock.advance(0)
         self.assertEqual((alice.why, alice.out), (["locked"], []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
@@ -18,6 +19,7 @@ class LargeRoomTests(SynchronousTestCase):
     def test_newcomer_to_three_hundred(self):
         world = World(history=1000)
         crowd = world.site("crowd")
+        keys = [Ed25519PrivateKey.generate() for _ in range(10)]  # a key may have an eighth of a room
         factories = [Factory() for _ in range(300)]
         for factory in factories:
             crowd.connectTCP(BROKER, 9000, factory)
@@ -29,7 +31,10 @@ class LargeRoomTests(SynchronousTestCase):
             welcome = decode_to_peer(factory.only.received.splitlines()[0])
             assert isinstance(welcome, Welcome)
             message = signed(
-                nonce=welcome.nonce, name="one of many", instance=f"{number:04x}".ljust(32, "a")
+                keys[number % len(keys)],
+                nonce=welcome.nonce,
+                name="one of many",
+                instance=f"{number:04x}".ljust(32, "a"),
             )
             factory.only.transport.write(encode(message) + b"\n")
         world.until(lambda: all(b'"registered"' in factory.only.received for factory in factories))
