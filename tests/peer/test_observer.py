@@ -47,7 +47,7 @@ class ObserverTestCase(SynchronousTestCase):
             [LOCAL.ip],
             LOCAL,
             broker,
-            Welcome(1, "test", self.seen, **welcome),
+            Welcome(2, "test", self.seen, "0" * 32, **welcome),
         )
 
     def discover(self, observer: Observer) -> Deferred[None]:
@@ -62,7 +62,7 @@ class ObserverTestCase(SynchronousTestCase):
         call.answer(THERE)
         assert call.wire is not None
         self.assertIsInstance(decode_to_broker(call.wire.taken().rstrip()), Hello)
-        call.wire.receive(encode(Welcome(1, "test", Endpoint.parse(seen))) + b"\n")
+        call.wire.receive(encode(Welcome(2, "test", Endpoint.parse(seen), "0" * 32)) + b"\n")
 
     def near(self, seen: str) -> None:
         [call] = self.shared.open

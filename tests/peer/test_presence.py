@@ -16,6 +16,7 @@ from p2phole.peer.observer import DIALLED_BACK_SECONDS
 from p2phole.peer.presence import Presence
 from p2phole.peer.vouching import MOST_SEALED, seal, unseal
 from p2phole.punch.ledger import SynLedger
+from p2phole.secure.roles import Identity
 from p2phole.wire.messages import MAX_CANDIDATES, DialBack, Request, ToBroker, Update, Welcome
 from tests.punch.dialling import FakeDialler
 
@@ -24,7 +25,7 @@ MAPPED, ELSEWHERE = Endpoint.parse("203.0.113.5:4000"), Endpoint.parse("203.0.11
 HOME = ("192.168.1.7/24", "2001:db8:1::7/64", "127.0.0.1/8", "::1/128")
 HOSTS = ("host 192.168.1.7:4000", "host [2001:db8:1::7]:4000")
 SEEN = f"srflx {OBSERVED}"
-BOB = "b0" * 16
+BOB = Identity("b0" * 32, "b1" * 16)
 
 
 class Port(FakeDialler):
@@ -245,7 +246,10 @@ class BrokerTests(PresenceCase):
         presence = self.presence()
         link = self.register(presence)
         presence.ask_for(BOB)
-        self.assertEqual(link.sent, [Request(BOB, presence.candidates(), presence.behaviour, presence.prepares)])
+        self.assertEqual(
+            link.sent,
+            [Request(BOB.instance, presence.candidates(), UNKNOWN, presence.prepares, BOB.fingerprint)],
+        )
 
     def test_addresses_change(self) -> None:
         presence = self.registered(map_port=True, closed=True)
