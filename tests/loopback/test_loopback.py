@@ -6,11 +6,13 @@ import random
 import secrets
 import struct
 from collections.abc import Callable
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest_twisted
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -23,6 +25,8 @@ from p2phole.broker.service import BrokerService
 from p2phole.broker.settings import BrokerSettings
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
+from p2phole.secure.identity import Credentials
+from tests.secure.parties import certificate
 from tests.system.world import FakeConsole
 
 SECONDS = 10.0
@@ -39,7 +43,9 @@ async def until(predicate: Callable[[], object]) -> None:
 class Peer:
     """One peer on real sockets; its own event sink."""
 
-    def __init__(self, broker: int, name: str, folder: Path, **settings: Any) -> None:
+    def __init__(
+        self, broker: int, name: str, folder: Path, credentials: Credentials | None = None, **settings: Any
+    ) -> None:
         self.seen: list[events.Event] = []
         self.errors: list[Exception] = []
         self.service = PeerService(
@@ -50,6 +56,7 @@ class Peer:
             self.errors.append,
             console=FakeConsole,
             sink=self,
+            credentials=credentials,
             instance=secrets.token_hex(16),
             random=random.random,
         )
@@ -74,8 +81,8 @@ class Stage:
         self.port = self.broker._ports[0].getHost().port
         self.peers: list[Peer] = []
 
-    def peer(self, name: str, folder: Path, **settings: Any) -> Peer:
-        peer = Peer(self.port, name, folder, **settings)
+    def peer(self, name: str, folder: Path, credentials: Credentials | None = None, **settings: Any) -> Peer:
+        peer = Peer(self.port, name, folder, credentials, **settings)
         self.peers.append(peer)
         return peer
 
@@ -155,6 +162,20 @@ async def test_a_message_of_the_largest_size(stage: Stage, folder: Path) -> None
     bob = stage.peer("bob", folder)
     await until(lambda: bob.all(events.Message) and alice.all(events.Message))
     assert bob.all(events.Message)[0].text == text
+
+
+@on_stage()
+async def test_certificates_of_any_date(stage: Stage, folder: Path) -> None:
+    """One that is long over meets one that has not begun."""
+    pairs = ((1971, 1972), (2200, 2201))
+    keys = [Ed25519PrivateKey.generate() for _ in pairs]
+    dated = [
+        Credentials(key, certificate(key, *(datetime(year, 1, 1, tzinfo=UTC) for year in years)))
+        for key, years in zip(keys, pairs, strict=True)
+    ]
+    alice, bob = (stage.peer(name, folder, own) for name, own in zip(("alice", "bob"), dated, strict=True))
+    await until(lambda: alice.all(events.Connected) and bob.all(events.Connected))
+    assert alice.all(events.Connected)[0].id == dated[1].fingerprint
 
 
 class Proxied(Protocol):

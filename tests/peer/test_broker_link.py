@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import makeBinding
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.errors import LocalError
-from p2phole.peer.broker_link import CONNECT_SECONDS, LONGEST_PAUSE, BrokerLink
+from p2phole.peer.broker_link import CONNECT_SECONDS, LONGEST_PAUSE, BrokerLink, authorities
 from p2phole.peer.broker_protocol import ANSWER_SECONDS, LONGEST_RETRY
-from p2phole.peer.errors import BrokerRefused, NoSuchHost, NotABroker, VersionMismatch
+from p2phole.peer.errors import BadAuthorities, BrokerRefused, NoSuchHost, NotABroker, VersionMismatch
 from p2phole.peer.settings import BrokerAddress
 from p2phole.wire.codec import encode
 from p2phole.wire.messages import Error, Message, Registered, Welcome
 from tests.peer.test_broker_protocol import WELCOME, Room, lines
+from tests.secure.parties import LEADER
 from tests.support.network import Network
 
 
@@ -241,3 +245,21 @@ class BrokerLinkTests(SynchronousTestCase):
             self.link(host)
             self.network.advance(3 * CONNECT_SECONDS)
             self.assertEqual(self.failures, [])
+
+
+class AuthoritiesTests(SynchronousTestCase):
+    """What ``--broker-ca`` names; how it is used is in tests/loopback."""
+
+    def test_read_at_the_start(self) -> None:
+        path = Path(self.mktemp())
+        path.write_bytes(LEADER.certificate.public_bytes(Encoding.PEM))
+        authorities(path)
+        peer = Network(Clock()).host("peer", ["192.0.2.2"])
+        where = BrokerAddress("broker.example", 9000, tls=True, ca=path)
+        for content, why in ((b"", "it holds no certificate in PEM"), (None, "No such file or directory")):
+            path.unlink()
+            if content is not None:
+                path.write_bytes(content)
+            link = partial(BrokerLink, peer, where, None, Room(), lambda: 0.5, self.fail)
+            error = self.assertRaises(BadAuthorities, link)
+            self.assertIn(f"The certificates in {path} cannot be used ({why}): check --broker-ca", str(error))

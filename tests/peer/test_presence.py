@@ -25,7 +25,7 @@ MAPPED, ELSEWHERE = Endpoint.parse("203.0.113.5:4000"), Endpoint.parse("203.0.11
 HOME = ("192.168.1.7/24", "2001:db8:1::7/64", "127.0.0.1/8", "::1/128")
 HOSTS = ("host 192.168.1.7:4000", "host [2001:db8:1::7]:4000")
 SEEN = f"srflx {OBSERVED}"
-BOB = Identity("b0" * 32, "b0" * 16)
+BOB = Identity("b0" * 32, "b1" * 16)
 
 
 class Port(FakeDialler):
@@ -246,8 +246,10 @@ class BrokerTests(PresenceCase):
         presence = self.presence()
         link = self.register(presence)
         presence.ask_for(BOB)
-        told = (presence.candidates(), presence.behaviour, presence.prepares)
-        self.assertEqual(link.sent, [Request(BOB.instance, *told, BOB.fingerprint)])
+        self.assertEqual(
+            link.sent,
+            [Request(BOB.instance, presence.candidates(), UNKNOWN, presence.prepares, BOB.fingerprint)],
+        )
 
     def test_addresses_change(self) -> None:
         presence = self.registered(map_port=True, closed=True)
