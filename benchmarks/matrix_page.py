@@ -21,7 +21,7 @@ _TAKES = {
     "prediction": "prediction of ports taken in sequence",
     "birthday": "birthday: many ports, many tries",
     "symmetric": "nothing can work: no port can be told on either side, and one side's are random",
-    "answers": "nothing to count on: random ports, and RST from the other side's router",
+    "answers": "nothing to count on: random ports and RST from both routers, or few ports and RST",
     "no family": "nothing can work: one side has IPv4 only, the other IPv6 only",
 }
 

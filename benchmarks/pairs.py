@@ -11,13 +11,16 @@ from contextlib import suppress
 from typing import Any
 
 from p2phole.behaviour import Behaviour
-from p2phole.punch.verdict import technique
+from p2phole.punch.birthday import MANY_PORTS
+from p2phole.punch.verdict import spoilt, technique
 from tests.natlab.laboratory import Laboratory
 from tests.natlab.namespace import Host
+from tests.natlab.nats import Nat
 from tests.natlab.nature import Nature, nature
 from tests.natlab.probes import wait_until
 from tests.natlab.profiles import PROFILES
 from tests.natlab.scenario import BROKER, BROKER_PORT, Program, ScenarioError, start_broker, start_peer
+from tests.natlab.sites import Profile
 from tests.natlab.topologies import build
 
 PRODUCT = "p2phole"
@@ -54,10 +57,19 @@ def expected(first: str, second: str) -> str:
     takes = technique(*sides)
     if takes == "none":
         return "symmetric"
-    # A router's RST closes what the other side has opened by chance.
-    if takes == "birthday" and next(side for side in sides if not side.is_hard).unsolicited == "reset":
+    if spoilt(*sides) or (takes == "birthday" and any(map(_few, profiles)) and _answers(*sides)):
         return "answers"
     return takes
+
+
+def _few(profile: Profile) -> bool:
+    """Whether it has no more ports than are needed at one time: all are taken, and closed, at the first tries."""
+    return isinstance(profile, Nat) and profile.behaviour.ports[1] - profile.behaviour.ports[0] < MANY_PORTS
+
+
+def _answers(*sides: Behaviour) -> bool:
+    """Whether the one that does not map by endpoint answers what is stray."""
+    return any(not side.is_hard and side.unsolicited in ("reset", "icmp") for side in sides)
 
 
 def _behaviour(what: Nature) -> Behaviour:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from p2phole.behaviour import ADDRESS, ANSWERS, FILTERINGS, INDEPENDENT, MAPPINGS, PORT, Behaviour
-from p2phole.punch.verdict import technique
+from p2phole.punch.verdict import spoilt, technique
 
 OPEN = Behaviour("none", "none", "preserved", "unknown")
 """Whoever comes is let in: a server, or a port that was mapped at the router."""
@@ -67,9 +67,8 @@ def outlook(mine: Behaviour, theirs: Behaviour) -> Outlook:
         # The many tries are made only by a side that knows of its own filter.
         easy = theirs if mine.is_hard else mine
         sure = sure and easy.filtering == PORT
-    elif not direct and technique(mine, theirs) == "birthday":
-        # Answers close what was opened by chance, but chance is sometimes quicker.
-        sure = False
+    elif spoilt(mine, theirs):
+        sure = False  # sometimes chance is quicker
     return Outlook(expected, sure)
 
 
@@ -102,10 +101,7 @@ def own_firewall(mine: Behaviour) -> bool:
 
 
 def _needed(mine: Behaviour, theirs: Behaviour) -> str:
-    takes = technique(mine, theirs)
-    easy = theirs if mine.is_hard else mine
-    # What is answered closes what the other side has opened by chance, see REASONS["answers"].
-    return "none" if takes == "birthday" and easy.unsolicited in ("reset", "icmp") else takes
+    return "none" if spoilt(mine, theirs) else technique(mine, theirs)
 
 
 def _completions(known: Behaviour) -> Iterator[Behaviour]:

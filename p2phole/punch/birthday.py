@@ -62,19 +62,24 @@ class _One(ClientFactory):
 
 
 class Many:
-    """Many connections that are under way at one time, at 200 a second; ``sent`` counts the dials."""
+    """Many connections, so many of them under way at one time, at 200 a second and 2,048 in all; ``sent`` counts
+    the dials."""
 
-    def __init__(self, clock: IReactorTime, dial: Callable[[_One], Any], most: int, build: Callable[[], Protocol]):
+    def __init__(
+        self, clock: IReactorTime, dial: Callable[[_One], Any], at_once: int, build: Callable[[], Protocol]
+    ) -> None:
         self.sent = 0
         self._dial = dial
-        self._most = most
+        self._at_once = at_once
         self._build = build
         self._under_way: dict[_One, Any] = {}
         self._clock = clock
         self._timer: IDelayedCall | None = None
+        self._end = 0.0
 
     def start(self) -> None:
         """Begin; nothing more is sent after :meth:`stop`."""
+        self._end = self._clock.seconds() + SECONDS - TICK
         self._some()
 
     def stop(self) -> None:
@@ -89,12 +94,16 @@ class Many:
 
     def _some(self) -> None:
         # Not a LoopingCall: that calls twice where a tick comes early by a rounding error, and so keeps no pace.
-        some = min(round(PER_SECOND * TICK), self._most - self.sent)
-        self._timer = self._clock.callLater(TICK, self._some) if self.sent + some < self._most else None
+        some = min(round(PER_SECOND * TICK), MOST_TRIES - self.sent, self._at_once - len(self._under_way))
+        more = self.sent + some < MOST_TRIES and self._clock.seconds() < self._end
+        self._timer = self._clock.callLater(TICK, self._some) if more else None
         for _ in range(some):
             self.sent += 1
             one = _One(self)
-            self._under_way[one] = self._dial(one)
+            self._under_way[one] = None
+            connector = self._dial(one)
+            if one in self._under_way:  # else it has failed already
+                self._under_way[one] = connector
 
     def arrived(self, one: _One) -> Protocol | None:
         """It has connected."""
@@ -107,9 +116,13 @@ class Many:
 
 def many_ports(clock: IReactorTime, fresh: Dialler, target: Endpoint, build: Callable[[], Protocol]) -> Many:
     """From 256 ports of the system's choice (fewer where the process may not have so many sockets) to the one
-    endpoint of the other side; each stays open, and the kernel repeats its SYN."""
-    most = spare_descriptors(MANY_PORTS)
-    return Many(clock, lambda one: fresh.dial(target, one, SECONDS), most, build)
+    endpoint of the other side; each stays open, and the kernel repeats its SYN.
+
+    A router that answers with RST closes it: then another port takes its place.  For what the other side has
+    tried before, its router lets in, so that such a SYN meets one of the past tries.
+    """
+    at_once = spare_descriptors(MANY_PORTS)
+    return Many(clock, lambda one: fresh.dial(target, one, SECONDS), at_once, build)
 
 
 def many_tries(

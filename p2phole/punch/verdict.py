@@ -66,6 +66,13 @@ def technique(mine: Behaviour, theirs: Behaviour) -> str:
     return "birthday" if easy else "none"
 
 
+def spoilt(mine: Behaviour, theirs: Behaviour) -> bool:
+    """Whether a birthday is a matter of luck: what the two sides open by chance is closed by both routers' answers
+    to what is stray.  Where only one of them answers, one side's tries or the other's ports outlast it."""
+    both = all(each.unsolicited in ("reset", "icmp") for each in (mine, theirs))
+    return both and technique(mine, theirs) == "birthday"
+
+
 def reason(report: Report, mine: Behaviour, theirs: Behaviour, one_address: bool) -> str:
     """The word of :data:`REASONS` that fits best: what is known of both NATs comes before what was seen.
 

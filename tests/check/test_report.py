@@ -18,7 +18,7 @@ from p2phole.check.outlook import HOME, KINDS, OPEN, SECONDS
 from p2phole.check.report import as_json, error_as_json
 from p2phole.check.screen import shown
 from p2phole.punch.verdict import REASONS
-from tests.check.test_outlook import RANDOM, RESET
+from tests.check.test_outlook import RANDOM, RANDOM_RESET, RESET
 from tests.check.test_words import IPV6, everything, found
 from tests.docs import blocks, read
 
@@ -129,7 +129,7 @@ class ScreenTests(SynchronousTestCase):
         self.assertIn(r"b\xf6b", text)
 
     def test_says_it_all(self) -> None:
-        text = shown(found(RANDOM, meeting=Meeting("bob", RESET, reason="answers")), Stream())
+        text = shown(found(RANDOM_RESET, meeting=Meeting("bob", RESET, reason="answers")), Stream())
         for part in (
             "No direct connection to bob: answers.",
             "at bob: let the router drop",

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from p2phole.addresses import Endpoint
 from tests.natlab.capture import Capture
 from tests.natlab.laboratory import Laboratory
 from tests.natlab.namespace import Host
@@ -24,12 +25,14 @@ from tests.natlab.topologies import build
 class Result:
     """``connected`` or ``failed``: the first such event of each side, if it came in time.
 
-    ``syns``: for each side, how many SYNs its host sent to each address but the broker's.
+    ``syns``: for each side, how many SYNs its host sent to each endpoint but the broker's; ``own``: the addresses
+    of its host.
     """
 
     connected: tuple[Event | None, Event | None]
     failed: tuple[Event | None, Event | None]
-    syns: tuple[Counter[str], Counter[str]]
+    syns: tuple[Counter[Endpoint], Counter[Endpoint]]
+    own: tuple[tuple[str, ...], tuple[str, ...]]
 
     @property
     def direct(self) -> bool:
@@ -73,6 +76,7 @@ def trial(
             (_first(peers[0], "connected"), _first(peers[1], "connected")),
             (_first(peers[0], "failed"), _first(peers[1], "failed")),
             syns,
+            (tuple(hosts[0].addresses), tuple(hosts[1].addresses)),
         )
 
 
@@ -84,8 +88,10 @@ def _decided(peer: Program) -> bool:
     return bool(peer.events.all("connected") or peer.events.all("failed"))
 
 
-def _syns(capture: Capture, host: Host, broker: Host) -> Counter[str]:
+def _syns(capture: Capture, host: Host, broker: Host) -> Counter[Endpoint]:
     sent = capture.tcp(sender=host.name)
     return Counter(
-        segment.dst for segment in sent if segment.flags == "S" and segment.dst not in broker.addresses
+        Endpoint.make(segment.dst, segment.dport)
+        for segment in sent
+        if segment.flags == "S" and segment.dst not in broker.addresses
     )
