@@ -118,7 +118,7 @@ class BarePeer:
         here = gather(self.here)
         return Register(self.name, self.policy, self.mine.fingerprint, self.mine.instance, here, shown)
 
-    def registered(self, link: Any) -> None:
+    def registered(self, link: Any, message: object) -> None:
         self.tell(event="registered")
 
     def introduced(self, message: Introduction) -> None:
@@ -153,6 +153,9 @@ class BarePeer:
 
     def requested(self, message: Any) -> None:
         pass
+
+    def letter(self, message: object) -> None:
+        """Nobody writes any."""
 
     def absent(self, message: Any) -> None:
         pass
