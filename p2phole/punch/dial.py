@@ -21,6 +21,9 @@ from twisted.python.failure import Failure
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.punch.schedule import EARLY, LATE, REPEATED, Redial, SynBudget
 
+QUIET = 0.25
+"""Seconds before the end from which on nothing is dialled again.  Linux repeats a SYN at once when the answer to
+an earlier one comes, which the next start would get, and nobody would have counted that."""
 ELSEWHERE = 0.5
 """Pause in seconds after the 4-tuple was found in use, which costs no SYN."""
 
@@ -58,7 +61,7 @@ class Dial(ClientFactory):
         self._dialler = dialler
         self._redial = redial
         self._budget = budget
-        self._until = until
+        self._until, self._last = until, until - QUIET
         self._seconds = seconds
         self._build = build
         self._connector: IConnector | None = None
@@ -73,7 +76,7 @@ class Dial(ClientFactory):
         self._timer = None
         now = self._clock.seconds()
         wait = self._budget.wait(self.candidate.endpoint.ip, now)
-        if self._stopped or now >= self._until:
+        if self._stopped or now >= self._until or (self.outcome != "busy" and now >= self._last):
             return
         if wait is None:
             self.outcome = "spent"

@@ -34,12 +34,10 @@ class Nature:
 
 
 def _of_behaviour(behaviour: Behaviour) -> Nature:
-    # Of several addresses, any for each mapping, the next one can't be told, whatever its port is.
-    arbitrary = behaviour.mapping != EI and behaviour.pool > 1 and behaviour.pooling == "arbitrary"
     return Nature(
         behaviour.mapping,
         behaviour.filtering,
-        "random" if arbitrary else behaviour.allocation,
+        behaviour.allocation,
         behaviour.stray,
         behaviour.crossing == "allowed",
         behaviour.hairpin == "external",

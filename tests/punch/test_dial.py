@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
-from p2phole.punch.dial import ELSEWHERE, Dial
+from p2phole.punch.dial import ELSEWHERE, QUIET, Dial
 from p2phole.punch.ledger import PER_SECOND, SynLedger
 from p2phole.punch.schedule import AT_ONCE, GUESS_SECONDS, IN_ALL, PATIENT, Redial, SynBudget
 from tests.doubles import THERE
@@ -118,6 +118,16 @@ class DialTests(DialTestCase):
         self.last.wire.lose(ConnectionDone())
         self.assertEqual(dial.outcome, "lost")
         self.clock.advance(ELSEWHERE)
+        self.assertEqual(len(self.dialler.calls), 2)
+
+    def test_not_again_shortly_before_the_end(self) -> None:
+        """An answer that is on its way would reach the next start; but who had no turn yet gets one."""
+        self.dial()
+        self.clock.advance(UNTIL - QUIET + 0.01)
+        self.last.refuse()
+        self.clock.advance(10)
+        self.assertEqual((len(self.dialler.calls), self.clock.getDelayedCalls()), (1, []))
+        self.dial(until=self.clock.seconds() + QUIET / 2)
         self.assertEqual(len(self.dialler.calls), 2)
 
     def test_not_after_its_time(self) -> None:
