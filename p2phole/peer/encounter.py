@@ -204,7 +204,11 @@ class Encounter:
         if calls_for_many_ports(mine, theirs) and company.gate.enter():
             many = birthday.many_ports(company.clock, company.port.fresh, target, start.channel)
         elif calls_for_many_tries(mine, theirs) and company.gate.enter():
-            many = birthday.many_tries(company.clock, company.port, target.ip, company.random, start.channel)
+            told = {target, *(candidate.endpoint for candidate in message.candidates)}
+            seen = {endpoint.port for endpoint in told if endpoint.ip == target.ip}
+            many = birthday.many_tries(
+                company.clock, company.port, target.ip, company.random, start.channel, sorted(seen)
+            )
         else:
             return
         company.clock.callLater(message.delay, start.go_for_many, many)

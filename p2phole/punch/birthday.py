@@ -7,7 +7,7 @@ ports each try has one chance in 252; 2,048 tries miss with a chance of one in 3
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IReactorTime
@@ -21,6 +21,8 @@ from p2phole.punch.dial import Dialler
 MANY_PORTS = 256
 MOST_TRIES = 2048
 PER_SECOND = 200
+NEAR = 64
+"""Distance from a port that was seen up to which one is near."""
 TRY_SECONDS = 0.9
 """After this a try is closed, since the kernel would repeat its SYN after a second; the listener takes what
 comes late."""
@@ -131,15 +133,28 @@ def many_tries(
     target: IPAddress,
     random: Callable[[], float],
     build: Callable[[], Protocol],
+    seen: Collection[int] = (),
 ) -> Many:
-    """From the shared port to random ports of one address, none of them twice."""
+    """From the shared port to random ports of one address, none of them twice.
+
+    Every second one lies near a port that was ``seen`` there: where a carrier gives each subscriber few ports
+    (RFC 7422), the others are in the same block; elsewhere they are as likely as any.
+    """
     tried: set[int] = set()
+    near = _near(seen)
 
     def dial(one: _One) -> Any:
-        port = LOWEST_PORT
-        while port in tried or port == LOWEST_PORT:
+        port = next(near, 0) if len(tried) % 2 else 0
+        while port in tried or not LOWEST_PORT < port <= 65535:
             port = LOWEST_PORT + 1 + int(random() * (65535 - LOWEST_PORT))
         tried.add(port)
         return dialler.dial(Endpoint(target, port), one, TRY_SECONDS)
 
     return Many(clock, dial, MOST_TRIES, build)
+
+
+def _near(seen: Collection[int]) -> Iterator[int]:
+    for distance in range(1, NEAR + 1):
+        for port in seen:
+            yield port + distance
+            yield port - distance

@@ -17,6 +17,7 @@ from p2phole.punch.birthday import (
     LOWEST_PORT,
     MANY_PORTS,
     MOST_TRIES,
+    NEAR,
     PER_SECOND,
     SECONDS,
     TICK,
@@ -86,6 +87,21 @@ class ManyTestCase(SynchronousTestCase):
 
     def check_over(self) -> None:
         self.assertEqual((self.dialler.open, self.clock.getDelayedCalls()), ([], []))
+
+
+class NearTests(ManyTestCase):
+    def test_every_second_try_is_near_what_was_seen(self) -> None:
+        chance = random.Random(3).random
+        many = many_tries(self.clock, self.dialler, TARGET.ip, chance, self.build, (20_000, 65_530, 1_030))
+        many.start()
+        self.run_for(5)
+        ports = [call.endpoint.port for call in self.dialler.calls]
+        self.assertEqual(len(ports), len(set(ports)))
+        self.assertTrue(all(1024 < port <= 65_535 for port in ports))
+        self.assertLessEqual({20_000 + step for step in range(-NEAR, NEAR + 1) if step}, set(ports))
+        self.assertLessEqual(set(range(65_531, 65_536)), set(ports))
+        self.assertGreater(sum(abs(port - 20_000) > 1000 for port in ports), len(ports) / 3)
+        many.stop()
 
 
 class PaceTests(ManyTestCase):
