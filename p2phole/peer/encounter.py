@@ -281,7 +281,6 @@ class Encounter:
             candidate=success.candidate,
             seconds=round(seconds, 3),
         )
-        self._company.trust.connected(self.theirs, self.claimed)
         self._company.events.emit(
             events.Connected(
                 peer=self.name,
@@ -300,6 +299,8 @@ class Encounter:
         link.ended = lambda reason: self._ended(link)
         self.session.attach(link.write)
         self._company.connected(self)
+        # That writes a file: whoever waits for the event need not wait for the disk.
+        self._company.trust.connected(self.theirs, self.claimed)
         self.ever_connected = True
         if success.rest:
             self._from_link(success.rest)
