@@ -190,7 +190,8 @@ class HostileBrokerTests(SynchronousTestCase):
         """The bounds of the ledger, and beside them one birthday, for which it has been baited."""
         alice, tries, told = self.alone("victims", 5 * PER_MINUTE)
         self.assertGreater(told["said"], 300)
-        self.assertLessEqual(len(tries), PER_MINUTE + MOST_TRIES)
+        # In any minute: the attackers of all these tests may run for longer than one.
+        self.assertLessEqual(busiest(tries, 60.0), PER_MINUTE + MOST_TRIES)
         self.assertLessEqual(busiest(tries, 1.0), PER_SECOND + TRIES_PER_SECOND)
         self.assertLessEqual(busiest([at for at, _, _ in alice.dials()], 1.0), ALL_PER_SECOND + TRIES_PER_SECOND)
 
