@@ -137,14 +137,16 @@ class Ending:
         if not self.failed:
             self.failed = True
             tell(explained(error))
-            self._reactor.callWhenRunning(self._stop)
+            self._reactor.callWhenRunning(stop, self._reactor)
         _log.debug("The service cannot go on: {error}", error=error)
 
-    def _stop(self) -> None:
-        try:
-            self._reactor.stop()
-        except ReactorNotRunning:  # a signal was quicker
-            pass
+
+def stop(reactor: Any) -> None:
+    """Stop the reactor, unless a signal was quicker."""
+    try:
+        reactor.stop()
+    except ReactorNotRunning:
+        pass
 
 
 class Bounded(Service):

@@ -2,8 +2,8 @@
 
 An option comes from the command line, then from ``--config FILE``, for the human commands then from the
 user's own config file, then from the environment where it has a variable there, then from its default; an
-empty value in a file or in the environment counts as none.  Every
-error is a :class:`~twisted.python.usage.UsageError` of one line, raised before anything has started.
+empty value in a file or in the environment counts as none.  Every error is a
+:class:`~twisted.python.usage.UsageError` of one line, raised before anything has started.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ConfigurableOptions(PlainOptions):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._repeated: dict[str, list[str]] = {}
-        self._config: Mapping[str, Given] = {}
+        self._config: dict[str, Given] = {}
 
     @classmethod
     def keys_in_config(cls) -> list[str]:
@@ -93,15 +93,11 @@ class ConfigurableOptions(PlainOptions):
 
     def postOptions(self) -> None:
         own = own_config() if self.humane else None
-        files = [(own, 2)] if own is not None else []
-        if (path := self["config"]) is not None:
-            files.append((path, 1))
-        for path, rank in files:
-            section = read_config(path).get(self.section, {})
-            self._config = {
-                **self._config,
-                **{key: Given(text, f"{path}: {key}", rank) for key, text in section.items() if text},
-            }
+        for path, rank in ((own, 2), (self["config"], 1)):
+            section = read_config(path).get(self.section, {}) if path is not None else {}
+            for key, text in section.items():
+                if text:
+                    self._config[key] = Given(text, f"{path}: {key}", rank)
         self.settle()
 
     def settle(self) -> None:

@@ -59,7 +59,7 @@ PURE = (
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
-COMMON = {"addresses", "bucket", "behaviour", "errors", "text", "keepalive", "descriptors"}
+COMMON = {"addresses", "bucket", "behaviour", "errors", "text", "keepalive", "descriptors", "terminal"}
 MAY_IMPORT = {
     "wire": set(),
     "secure": set(),

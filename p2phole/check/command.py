@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.error import ReactorNotRunning
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
@@ -137,10 +136,7 @@ class Run:
 
     def _end(self, _: object) -> None:
         self._over.callback(None)
-        try:
-            self._reactor.stop()
-        except ReactorNotRunning:  # a signal was quicker
-            pass
+        launch.stop(self._reactor)
 
     def _stop(self) -> Deferred[None]:
         if not self._over.called and self._examination is not None:

@@ -13,6 +13,7 @@ from p2phole.check import words
 from p2phole.check.findings import Findings, Meeting
 from p2phole.check.outlook import SECONDS, Outlook
 from p2phole.punch.verdict import REASONS
+from p2phole.terminal import drawn
 
 PLAIN_WIDTH, MOST_WIDTH = 80, 100
 
@@ -32,20 +33,8 @@ _LEGEND = {
 
 def shown(found: Findings, stream: TextIO) -> str:
     """The whole report, as it is to be written to ``stream``: only what that can encode."""
-    terminal = stream.isatty()
-    console = Console(
-        file=stream,
-        force_terminal=terminal,
-        force_interactive=False,
-        color_system="auto" if terminal else None,
-        width=None if terminal else PLAIN_WIDTH,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-    if terminal:
-        console.width = min(console.width, MOST_WIDTH)
-    with console.capture() as capture:
+
+    def draw(console: Console) -> None:
         console.print(words.summary(found.nat), style="bold")
         console.print(f"{found.local} is seen by the broker as {found.observed}.\n")
         if found.meeting is None:
@@ -56,8 +45,9 @@ def shown(found: Findings, stream: TextIO) -> str:
             _direct(console, found, found.meeting)
         else:
             _failed(console, found, found.meeting)
+
     encoding = stream.encoding or "ascii"
-    text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
+    text = drawn(stream, PLAIN_WIDTH, MOST_WIDTH, draw)
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 

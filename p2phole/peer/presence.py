@@ -100,9 +100,7 @@ class Presence:
             self._tell_broker()
             current.callback(None)
 
-        looking: Deferred[None] = ensureDeferred(observer.discover(ask))
-        looking.addErrback(lambda failure: _log.failure("The NAT could not be looked at.", failure))
-        looking.addCallback(found)
+        ensureDeferred(observer.discover(ask)).addCallback(found)
         if not learned.called:
             learned.callback(None)
 

@@ -216,8 +216,8 @@ class PeerService(Service):
 
     def registered(self, link: BrokerProtocol, message: Registered) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        if self.trust.room == ("code", ""):
-            self._invite(message.room)
+        if self.trust.room == ("code", "") and not self._invite(message.room):
+            return
         now, name = self.clock.seconds(), self._settings.name
         room = self.trust.room[1] if self.trust.by_code else self._settings.room
         self._link, self._since = link, now
@@ -241,13 +241,14 @@ class PeerService(Service):
             _log.warn("The room {room} is open: anyone there can read along.", room=room)
         # Whoever has no connection to us is introduced anew by the broker itself.
 
-    def _invite(self, number: str) -> None:
+    def _invite(self, number: str) -> bool:
         try:
             code = self.trust.invite(int(number))
         except ValueError:
             self._fail(BrokerRefused(broker=self._settings.broker, detail="it gave no number for a code"))
-        else:
-            self._invited(code)
+            return False
+        self._invited(code)
+        return True
 
     def _broker_failed(self, error: LocalError) -> None:
         if isinstance(error, InvitationOver) and self._linked():

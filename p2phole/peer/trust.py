@@ -148,12 +148,8 @@ class Trust:
         """Whether somebody calls itself what the only one to meet is called."""
         return self._only is not None and looks(self._only[1]) == looks(claimed)
 
-    def begins(self, theirs: Identity) -> bool:
-        """Whether this side sends the first letter of a proof unasked."""
-        return self.demands_proof or self.people.is_known(theirs.fingerprint)
-
     def knows(self, theirs: Identity) -> bool:
-        """Whether a proof by this one makes it more than a stranger who has a key."""
+        """Whether a proof by this one makes it more than a stranger who has a key; then this side begins it."""
         return self.demands_proof or self.people.is_known(theirs.fingerprint)
 
     def pause(self, theirs: Identity) -> float | None:

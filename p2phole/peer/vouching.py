@@ -81,7 +81,7 @@ class Vouching:
         after ``delay`` seconds."""
         now = self._clock.seconds()
         self._due, self._give_up_at = now + delay, now + MOST_WAIT
-        if self._trust.begins(self.pairing.theirs):
+        if self._trust.knows(self.pairing.theirs):
             self._begin()
 
     def _begin(self) -> None:

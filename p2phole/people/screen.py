@@ -11,6 +11,7 @@ from rich.text import Text
 from p2phole.people.times import ago, day
 from p2phole.secure.people import People
 from p2phole.secure.words import phrase
+from p2phole.terminal import drawn
 
 MOST_WIDTH = 110
 UNBOUNDED = 1_000
@@ -23,23 +24,12 @@ TOFU = "tofu: only a broker has said whose key that is. Compare the words aloud 
 
 def shown(people: People, now: float, stream: TextIO) -> str:
     """All of them, as it is to be written to ``stream``."""
-    terminal = stream.isatty()
-    console = Console(
-        file=stream,
-        force_terminal=terminal,
-        force_interactive=False,
-        color_system="auto" if terminal else None,
-        width=None if terminal else UNBOUNDED,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-    if terminal:
-        console.width = min(console.width, MOST_WIDTH)
-    with console.capture() as capture:
+
+    def draw(console: Console) -> None:
         _kept(console, people)
         _met(console, people, now)
-    return "\n".join(line.rstrip() for line in capture.get().split("\n"))
+
+    return drawn(stream, UNBOUNDED, MOST_WIDTH, draw)
 
 
 def _kept(console: Console, people: People) -> None:

@@ -105,9 +105,9 @@ class Side:
         shares = [self.agreement.share, theirs.share]
         if not self.pairing.leads:
             shares.reverse()
-        context = joined(_LABEL, *self._context(), *shares)
+        salt = hashlib.sha256(joined(_LABEL, *self._context(), *shares)).digest()
         for purpose in ("leader mac", "follower mac", "leader seal", "follower seal"):
-            kdf = HKDF(SHA256(), 32, hashlib.sha256(context).digest(), _LABEL + b" " + purpose.encode())
+            kdf = HKDF(SHA256(), 32, salt, _LABEL + b" " + purpose.encode())
             self.keys[purpose] = kdf.derive(agreed)
         return True
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.error import ReactorNotRunning
 
 from p2phole import events, launch
 from p2phole.peer.settings import PeerSettings
@@ -39,23 +39,18 @@ def _build(reactor: Any, settings: PeerSettings, fail: launch.Fail) -> IService:
     # Imported when it is wanted: --help is quick without.
     from p2phole.peer.service import PeerService
 
-    def stop() -> None:
-        try:
-            reactor.stop()
-        except ReactorNotRunning:  # a signal was quicker
-            pass
-
+    leave = partial(launch.stop, reactor)
     inner: events.EventSink = events.NullSink()
     if settings.events is not None:
         inner = events.open_sink(settings.events, time.time)
-    sink = UntilTheyLeave(inner, stop) if settings.code is not None or settings.invite else inner
+    sink = UntilTheyLeave(inner, leave) if settings.code is not None or settings.invite else inner
     return PeerService(
         reactor,
         settings,
         fail,
         sink=sink,
         invited=lambda code: launch.tell_lines(invitation("chat", settings, code)),
-        said_all=stop,
+        said_all=leave,
     )
 
 

@@ -28,11 +28,11 @@ class ProofsTests(Case):
     def test_who_has_to_prove_what(self) -> None:
         friend, stranger = identity(FOLLOWER), Identity("f" * 64, "1" * 32)
         trust = self.trust()
-        self.assertTrue(trust.demands_proof and trust.closed and trust.begins(stranger) and trust.knows(stranger))
+        self.assertTrue(trust.demands_proof and trust.closed and trust.knows(stranger))
         self.assertEqual([trust.authenticated(each) for each in (friend, stranger)], ["secret", "secret"])
         trust = self.trust("open", None)
-        self.assertFalse(trust.demands_proof or trust.closed or trust.begins(stranger) or trust.knows(stranger))
-        self.assertTrue(trust.begins(friend) and trust.knows(friend))
+        self.assertFalse(trust.demands_proof or trust.closed or trust.knows(stranger))
+        self.assertTrue(trust.knows(friend))
         self.assertEqual([trust.authenticated(each) for each in (friend, stranger)], ["pinned", "tofu"])
 
     def test_ten_a_second(self) -> None:

@@ -18,12 +18,12 @@ from p2phole.broker import service as broker_service
 from p2phole.broker.codes import Codes
 from p2phole.broker.protocol import BrokerProtocol
 from p2phole.errors import LocalError
-from p2phole.peer.errors import CodeBurned, CodeWrong, InvitationOver, NobodyKnown
+from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong, InvitationOver, NobodyKnown
 from p2phole.secure import agreement
 from p2phole.secure.codes import Code, parse
 from p2phole.secure.guesses import MOST_GUESSES
 from p2phole.secure.identity import Credentials
-from p2phole.wire.messages import Introduction, Letter, ToPeer
+from p2phole.wire.messages import Introduction, Letter, Registered, ToPeer
 from tests.doubles import FakePeople
 from tests.support.network import Nat
 from tests.system.test_pairs import RESET, SILENT
@@ -390,6 +390,17 @@ class CodeTests(SecretCase):
         dave = self.peer("dave", None, code=other)
         self.world.until(lambda: carol.all(events.Connected) and dave.all(events.Connected))
         self.assertEqual(carol.errors + dave.errors, [])
+    def test_a_broker_that_gives_no_number(self) -> None:
+        for room in ("", "0", "x"):
+            self.setUp()
+            self.meddle = lambda session, message, room=room: [  # type: ignore[misc]
+                replace(message, room=room) if isinstance(message, Registered) else message
+            ]
+            alice = self.peer("alice", None, invite=True)
+            self.world.until(lambda alice=alice: alice.errors)  # type: ignore[misc]
+            self.assertIsInstance(alice.errors[0], BrokerRefused)
+            self.assertEqual(alice.all(events.Registered), [])
+
     def third(self, code: Code) -> Peer:
         """Somebody whom the broker brings in behind the two, as its own codes would not let it."""
         self.patch(Codes, "enter", lambda codes, key, number, *more: number or "1")
