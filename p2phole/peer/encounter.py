@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from p2phole import events
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.bucket import Bucket, Rate
+from p2phole.errors import P2pholeError
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
 from p2phole.peer.presence import Presence
@@ -27,7 +28,11 @@ from p2phole.punch.verdict import REASONS, Report, reason, technique
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Identity, Pairing
+from p2phole.session.attachment import Attachment
 from p2phole.session.frames import BadFrame
+from p2phole.session.link import attach
+from p2phole.session.messages import Messages
+from p2phole.session.pool import Pools
 from p2phole.session.session import Session
 from p2phole.wire.messages import Introduction, Letter
 
@@ -55,6 +60,10 @@ class Company(Interface):
     ledger: SynLedger
     presence: Presence
     trust: Trust
+    pools: Pools
+
+    def session_ident(self) -> str:
+        """Random text that names one session."""
 
     def send_letter(self, message: Letter) -> None:
         """Have the broker bring this to another member."""
@@ -75,7 +84,7 @@ class Company(Interface):
 class Encounter:
     """Everything about one other member; ``claimed`` is what it calls itself, made harmless."""
 
-    def __init__(self, company: Company, theirs: Identity, claimed: str, session_ident: str) -> None:
+    def __init__(self, company: Company, theirs: Identity, claimed: str) -> None:
         self.theirs = theirs
         self.claimed = claimed
         self.name = company.trust.people.shown(claimed, theirs.fingerprint)
@@ -88,11 +97,13 @@ class Encounter:
         """Where this member was reached last, which may be an endpoint that nobody names."""
         self._round = Round(self, company.clock, company.random, company.ledger)
         self.meeting = meeting(self._round)
-        self.session = Session(company.clock, session_ident, self)
+        self.messages = Messages(self)
         self._company = company
+        self._attachment: Attachment | None = None
+        self._begin_session()
         self._attempt: tuple[Attempt, Start] | None = None
         self._vouching: Vouching | None = None
-        self._messages = Bucket(MESSAGES)
+        self._message_rate = Bucket(MESSAGES)
 
     @property
     def instance(self) -> str:
@@ -101,7 +112,13 @@ class Encounter:
 
     def send(self, text: str) -> None:
         """Send a message, or queue it until there is a connection again."""
-        self.session.send(text.encode("utf-8", "replace"))
+        self.messages.send(text.encode("utf-8", "replace"))
+
+    def _begin_session(self) -> None:
+        company = self._company
+        leads = company.mine > self.theirs
+        self.session = Session(company.clock, company.session_ident(), leads, self, company.pools)
+        self.messages.use(self.session)
 
     def introduced(self, message: Introduction) -> None:
         """The broker has named this member."""
@@ -270,7 +287,8 @@ class Encounter:
         )
         link.receiver = self._from_link
         link.ended = lambda reason: self._ended(link)
-        self.session.attach(link.write)
+        assert link.transport is not None
+        self._attachment = attach(self.session, link.transport, link.channel.drop)
         self._company.connected(self)
         self.ever_connected = True
         if success.rest:
@@ -279,13 +297,8 @@ class Encounter:
     # -- the link
 
     def _from_link(self, data: bytes) -> None:
-        try:
-            self.session.receive(data)
-        except BadFrame as error:
-            _log.warn("{name}: {error}", name=self.name, error=error)
-            # Before anybody wants another connection: it would end as this one does.
-            self.meeting.offended()
-            self._close("protocol")
+        if self._attachment is not None:
+            self._attachment.receive(data)
 
     def _ended(self, link: SecureLink) -> None:
         if link is self.link and self._leaving:
@@ -301,7 +314,9 @@ class Encounter:
     def _let_go(self, reason: str) -> None:
         link, self.link = self.link, None
         if link is not None:
-            self.session.detach()
+            attachment, self._attachment = self._attachment, None
+            if attachment is not None:
+                attachment.lost()
             self.lost_at = self._company.clock.seconds()
             link.receiver = lambda data: None
             link.ended = lambda reason: None
@@ -313,32 +328,37 @@ class Encounter:
         """This peer is going: no more attempts, and goodbye."""
         self.meeting.stop()
         self._leaving = True
-        if self.link is not None:
-            self.session.say_bye()
+        self.session.say_bye()
 
     def drop(self) -> None:
         """Close the link at once."""
         self._close("left", for_good=True)
 
-    # -- SessionUser
+    # -- MessagesUser
 
     def received(self, payload: bytes) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
+        """See :class:`~p2phole.session.messages.MessagesUser`."""
         text = payload.decode("utf-8", "replace")
         self._company.events.emit(events.Message(self.name, "in", text, self.instance))
-        wait = self._messages.take(self._company.clock.seconds())
+        wait = self._message_rate.take(self._company.clock.seconds())
         if wait and self.link is not None:
             self.link.rest(wait)
-        self._company.received(self, text, self.session.consumed)
+        self._company.received(self, text, self.messages.consumed)
 
     def acknowledged(self, payload: bytes) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
+        """See :class:`~p2phole.session.messages.MessagesUser`."""
         text = payload.decode("utf-8", "replace")
         self._company.events.emit(events.Message(self.name, "out", text, self.instance))
 
     def drained(self) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
+        """See :class:`~p2phole.session.messages.MessagesUser`."""
         self._company.drained()
+
+    def undelivered(self, count: int) -> None:
+        """See :class:`~p2phole.session.messages.MessagesUser`."""
+        _log.warn("{count} messages to {name} may not have arrived.", count=count, name=self.name)
+
+    # -- SessionUser
 
     def left(self) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
@@ -349,6 +369,17 @@ class Encounter:
         _log.info("{name}: {why}.", name=self.name, why=why)
         self._close("dead")
 
-    def undelivered(self, count: int) -> None:
+    def resumed(self, seconds: float) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
-        _log.warn("{count} messages to {name} may not have arrived.", count=count, name=self.name)
+        _log.info("The session with {name} goes on after {seconds} s.", name=self.name, seconds=round(seconds, 3))
+
+    def over(self, error: P2pholeError) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        self._begin_session()
+        if isinstance(error, BadFrame):
+            _log.warn("{name}: {error}", name=self.name, error=error)
+            # Before anybody wants another connection: it would end as this one does.
+            self.meeting.offended()
+            self._close("protocol")
+        else:
+            _log.info("{name}: {error}", name=self.name, error=error)
