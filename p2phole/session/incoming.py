@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from p2phole.session.frames import CREDIT, Kind
 from p2phole.session.halves import INITIAL_WINDOW, Direction
+from p2phole.session.interfaces import Board
 
 if TYPE_CHECKING:
-    from p2phole.session.streams import Board, Stream
+    from p2phole.session.streams import Stream
 
 GROWTH = 4
 """A window that is too small for the path is so many times as large after a round trip."""

@@ -106,27 +106,27 @@ class _Silent:
     stream: Stream
 
     def accepted(self) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
 
     def received(self, data: bytes) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
         raise BadFrame(why="it answered on a stream of messages")
 
     def finished(self) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self.stream.finish()
 
     def pause(self) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
 
     def resume(self) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
 
     def taken(self, count: int) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
 
     def ended(self, error: P2pholeError | None) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
 
 
 class _Outgoing(_Silent):

@@ -7,8 +7,8 @@ from typing import Protocol as Interface
 
 from p2phole.session.frames import HEADER, Frame, Kind
 from p2phole.session.kept import Kept
+from p2phole.session.outgoing import Item
 from p2phole.session.pool import Pool
-from p2phole.session.streams import Item
 
 LARGE = 32 * 1024
 """Smaller frames are written together.  A larger one is written alone, so that a full one stays four TLS

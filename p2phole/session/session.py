@@ -16,10 +16,11 @@ from p2phole.session.attachment import Attachment, Link
 from p2phole.session.errors import Forgotten, SessionOver
 from p2phole.session.frames import HEADER, BadFrame, Frame, Kind
 from p2phole.session.greeting import Greeting, read_greeting
+from p2phole.session.interfaces import StreamUser
 from p2phole.session.life import Links, life
 from p2phole.session.pool import Pools
 from p2phole.session.sender import Sender
-from p2phole.session.streams import Stream, StreamUser
+from p2phole.session.streams import Stream
 from p2phole.session.table import Handler, Table
 
 RESUME_FOR = 600.0

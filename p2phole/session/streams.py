@@ -7,69 +7,15 @@ A stream makes its frames only when the session can send them (:meth:`Stream.nex
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol as Interface
 
 from p2phole.errors import P2pholeError
 from p2phole.session.errors import Aborted, GivenUp, Refused
-from p2phole.session.frames import CREDIT, MOST_PAYLOAD, MOST_WHY, WAITING, BadFrame, Frame, Kind
-from p2phole.session.halves import INITIAL_WINDOW, Direction
+from p2phole.session.frames import CREDIT, MOST_WHY, WAITING, BadFrame, Frame, Kind
+from p2phole.session.halves import INITIAL_WINDOW
 from p2phole.session.incoming import Incoming
-from p2phole.session.waiting import Waiting
+from p2phole.session.interfaces import Board, StreamUser
+from p2phole.session.outgoing import Item, Outgoing
 from p2phole.text import harmless
-
-LEAST_CREDIT = INITIAL_WINDOW // 2
-"""With less credit a frame that could be longer waits: whoever reads tells at the latest when half of the window
-is consumed, so there is never less for long."""
-
-Item = tuple[Kind, int, tuple[bytes | memoryview, ...]]
-"""A frame still without its number: kind, flags, payload in pieces."""
-
-
-class StreamUser(Interface):
-    """Whom a stream tells."""
-
-    def accepted(self) -> None:
-        """The other side has taken the stream that this side opened."""
-
-    def received(self, data: bytes) -> None:
-        """Bytes from the other side, in order, once."""
-
-    def finished(self) -> None:
-        """The other side sends no more, and all that it sent was received."""
-
-    def pause(self) -> None:
-        """A full frame waits to be sent: write no more for now."""
-
-    def resume(self) -> None:
-        """Write on."""
-
-    def taken(self, count: int) -> None:
-        """The user on the other side has consumed so many bytes, of all that were ever written."""
-
-    def ended(self, error: P2pholeError | None) -> None:
-        """The stream is over: in good order, everything sent and consumed both ways (None), or why not."""
-
-
-class Board(Interface):
-    """What a stream needs of its session."""
-
-    def is_urgent(self, stream: Stream) -> None:
-        """The stream has a frame without data to send."""
-
-    def is_ready(self, stream: Stream) -> None:
-        """The stream may have data to send."""
-
-    def consumed_some(self, stream: Stream) -> None:
-        """The other side should hear within the delay what was consumed; see :meth:`Stream.tell_consumed`."""
-
-    def hold(self, size: int) -> bool:
-        """So many bytes more have come and are not consumed; negative: less.  False: there is no room."""
-
-    def grow(self, size: int) -> bool:
-        """Whether the window may be so much larger; negative: it no longer is."""
-
-    def forget(self, stream: Stream) -> None:
-        """Both sides have sent their last frame on it."""
 
 
 class Stream:
@@ -86,13 +32,12 @@ class Stream:
         self.user = user
         self.queued_urgent = self.queued_ready = False
         self._board = board
-        self._out = Direction()
-        self._waiting = Waiting()
+        self._out = Outgoing(self)
         self._in = Incoming(board, self)
+        self._sent, self._came = self._out.direction.flow, self._in.direction.flow
         self._due: deque[Kind] = deque([Kind.OPEN] if mine else [])
         self._why = b""
-        self._finishing = self._closing = self._told = self._reset_came = self._taken_sent = False
-        self._paused_user = False
+        self._closing = self._told = self._reset_came = self._taken_sent = False
         self._dead = False
         """Whether both sides have sent their last frame on it, or the session is over."""
         self._error: P2pholeError | None = None
@@ -107,7 +52,7 @@ class Stream:
     @property
     def waiting(self) -> int:
         """Bytes that were written and not sent yet."""
-        return self._waiting.size
+        return self._out.waiting
 
     def accept(self, user: StreamUser, window: int = INITIAL_WINDOW, explicit: bool = False) -> None:
         """Take a stream that the other side has opened.  ``window``: bytes that it may send beyond what was
@@ -127,18 +72,14 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """Send, as soon as may be; ignored after :meth:`finish`, :meth:`close` and the end."""
-        if self._told or self._finishing or not data:
-            return
-        self._waiting.add(bytes(data))
-        self._board.is_ready(self)
-        if self._waiting.size >= MOST_PAYLOAD and not self._paused_user and self.user is not None:
-            self._paused_user = True
-            self.user.pause()
+        if not self._told and self._out.write(bytes(data)):
+            self._board.is_ready(self)
+            self._out.hold_back()
 
     def finish(self) -> None:
         """Nothing more will be written; what was, is sent first."""
-        if not (self._told or self._finishing):
-            self._finishing = True
+        if not (self._told or self._out.finishing):
+            self._out.finishing = True
             self._board.is_ready(self)
 
     def close(self) -> None:
@@ -180,16 +121,16 @@ class Stream:
         payload = b""
         if kind is Kind.OPEN:
             payload = self.purpose.encode() + (b"\n" + self.argument if self.argument else b"")
-            self._out.apply(kind)
+            self._out.direction.apply(kind)
             self._board.is_ready(self)
         elif kind is Kind.ACCEPT:
-            self._out.apply(kind)
+            self._out.direction.apply(kind)
             self._board.is_ready(self)
         elif kind is Kind.CREDIT:
             payload = self._in.credit()
         elif kind is Kind.RESET:
             payload = self._why
-            self._out.apply(kind)
+            self._out.direction.apply(kind)
             self._in.direction.apply(kind)
         else:
             self._taken_sent = True
@@ -199,29 +140,10 @@ class Stream:
 
     def next_data(self) -> Item | None:
         """The next frame with data, as long as credit allows; behind the last one the FINISH."""
-        flow = self._out.flow
-        if not flow.open or self._dead:
-            return None
-        credit = flow.limit - flow.carried
-        size = min(self._waiting.size, credit, MOST_PAYLOAD)
-        if size < min(self._waiting.size, LEAST_CREDIT):
-            return None
-        if size:
-            pieces = self._waiting.take(size)
-            flow.carry(size)
-            self._go_on()
-            left = min(self._waiting.size, LEAST_CREDIT)
-            return Kind.DATA, WAITING if credit - size < left else 0, pieces
-        if self._finishing:
-            self._out.apply(Kind.FINISH)
+        item = None if self._dead else self._out.next()
+        if item is not None and item[0] is Kind.FINISH:
             self._check()
-            return Kind.FINISH, 0, ()
-        return None
-
-    def _go_on(self) -> None:
-        if self._paused_user and self._waiting.size < MOST_PAYLOAD and self.user is not None:
-            self._paused_user = False
-            self.user.resume()
+        return item
 
     # -- frames in
 
@@ -235,13 +157,15 @@ class Stream:
             pass  # on its way when our RESET was
         elif frame.kind is Kind.DATA:
             self._in.receive(frame.payload, bool(frame.flags & WAITING))
+            if self._closing and self._sent.taken:
+                self._break_off("nobody reads any more")
         elif frame.kind is Kind.CREDIT:
             self._credit(*CREDIT.unpack(frame.payload))
         elif frame.kind is Kind.FINISH:
             self._in.finish()
         elif frame.kind is Kind.TAKEN:
-            before = self._out.flow.consumed
-            self._out.apply(frame.kind)
+            before = self._sent.consumed
+            self._out.direction.apply(frame.kind)
             self._tell_taken(before)
             self._check()
         else:
@@ -250,42 +174,40 @@ class Stream:
                 self.user.accepted()
 
     def _credit(self, consumed: int, limit: int) -> None:
-        flow = self._out.flow
-        before = flow.consumed
-        flow.allow(consumed, limit)
+        before = self._sent.consumed
+        self._sent.allow(consumed, limit)
         self._tell_taken(before)
-        if self._waiting.size or self._finishing:
+        if self._out.has_more:
             self._board.is_ready(self)
 
     def _tell_taken(self, before: int) -> None:
-        consumed = self._out.flow.consumed
+        consumed = self._sent.consumed
         if consumed > before and self.user is not None and not self._told:
             self.user.taken(consumed)
 
     def _reset_by_them(self, why: bytes) -> None:
         self._reset_came = True
-        answered = not self.mine or self._in.direction.flow.open or self._in.direction.flow.finished
+        answered = not self.mine or self._came.open or self._came.finished
         self._break_off("")
         if not self._told:
             text = harmless(why.decode("utf-8", "replace")) or "no reason was given"
-            orderly = self._closing and self._out.flow.taken
             error = Aborted if answered else Refused
-            self._end(None if orderly else error(purpose=self.purpose, why=text))
+            self._end(error(purpose=self.purpose, why=text))
         self._check()
 
     # -- the end
 
     @property
     def _broken(self) -> bool:
-        return self._out.flow.is_cut or Kind.RESET in self._due
+        return self._sent.is_cut or Kind.RESET in self._due
 
     def _break_off(self, why: str) -> None:
         """Send RESET, unless there is nobody to send it to, or our last frame is out already."""
-        self._waiting.clear()
+        self._out.clear()
         self._in.drop()
         if not self.ident and self.mine:
             self._let_go()
-        elif not self._broken and (self._reset_came or not (self._out.flow.finished and self._taken_sent)):
+        elif not self._broken and (self._reset_came or not (self._sent.finished and self._taken_sent)):
             opening = Kind.OPEN in self._due
             self._due.clear()
             if opening:
@@ -317,12 +239,10 @@ class Stream:
 
     def _check(self) -> None:
         """Whether anything more can come, or go."""
-        orderly = self._out.flow.taken and self._taken_sent
-        if self._closing and self._out.flow.taken and not self._in.direction.flow.finished and not self._told:
-            # Everything of ours has arrived, and what the other side still sends is for nobody.
-            self._break_off("nobody reads any more")
-            self._end(None)
-        if orderly or (self._out.flow.is_cut and self._reset_came):
+        orderly = self._sent.taken and self._taken_sent
+        if self._closing and self._sent.taken:
+            self._end(None)  # everything of ours has arrived, and what the other side still does is its own affair
+        if orderly or (self._sent.is_cut and self._reset_came):
             self._let_go()
             self._end(None)
 
@@ -335,7 +255,7 @@ class Stream:
 
     def die(self, error: P2pholeError) -> None:
         """The session is over."""
-        self._waiting.clear()
+        self._out.clear()
         self._in.drop()
         self._let_go()
         self._end(error)

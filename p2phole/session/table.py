@@ -17,9 +17,11 @@ from p2phole.session.frames import (
     read_offer,
     read_opening,
 )
+from p2phole.session.interfaces import StreamUser
+from p2phole.session.outgoing import Item
 from p2phole.session.pool import MODEST, Pool
 from p2phole.session.sender import Sender
-from p2phole.session.streams import Item, Stream, StreamUser
+from p2phole.session.streams import Stream
 
 MOST_STREAMS = 1024
 """Streams that one side may have opened at one time, those included of which the end is not known to both."""
@@ -31,7 +33,7 @@ Handler = Callable[[Stream], None]
 
 
 class Table:
-    """See :class:`~p2phole.session.streams.Board`.  ``odd``: whether this side's streams have odd numbers.
+    """See :class:`~p2phole.session.interfaces.Board`.  ``odd``: whether this side's streams have odd numbers.
     ``soon``: called when :meth:`tell_consumed` is due within the delay."""
 
     def __init__(self, sender: Sender, unread: Pool, odd: bool, soon: Callable[[], None]) -> None:
@@ -160,17 +162,17 @@ class Table:
     # -- see Board
 
     def is_urgent(self, stream: Stream) -> None:
-        """See :class:`~p2phole.session.streams.Board`."""
+        """See :class:`~p2phole.session.interfaces.Board`."""
         if stream.ident:
             self._sender.urgent(stream)
 
     def is_ready(self, stream: Stream) -> None:
-        """See :class:`~p2phole.session.streams.Board`."""
+        """See :class:`~p2phole.session.interfaces.Board`."""
         if stream.ident:
             self._sender.ready(stream)
 
     def consumed_some(self, stream: Stream) -> None:
-        """See :class:`~p2phole.session.streams.Board`."""
+        """See :class:`~p2phole.session.interfaces.Board`."""
         self._telling[stream] = None
         self._soon()
 
@@ -181,7 +183,7 @@ class Table:
             stream.tell_consumed()
 
     def hold(self, size: int) -> bool:
-        """See :class:`~p2phole.session.streams.Board`."""
+        """See :class:`~p2phole.session.interfaces.Board`."""
         if size > 0 and self._pool.exhausted and self.unread + size > MODEST:
             return False
         self.unread += size
@@ -192,14 +194,14 @@ class Table:
         return True
 
     def grow(self, size: int) -> bool:
-        """See :class:`~p2phole.session.streams.Board`."""
+        """See :class:`~p2phole.session.interfaces.Board`."""
         if self._grown + size > MOST_GROWN:
             return False
         self._grown += size
         return True
 
     def forget(self, stream: Stream) -> None:
-        """See :class:`~p2phole.session.streams.Board`."""
+        """See :class:`~p2phole.session.interfaces.Board`."""
         self._telling.pop(stream, None)
         if self._streams.get(stream.ident) is stream:
             del self._streams[stream.ident]

@@ -50,7 +50,7 @@ class PeerAddress:
 
 @implementer(ITransport, IConsumer, IPushProducer)
 class StreamTransport:
-    """The transport of one protocol (a :class:`~p2phole.session.streams.StreamUser`).
+    """The transport of one protocol (a :class:`~p2phole.session.interfaces.StreamUser`).
 
     Half-close as TCP has it: ``loseWriteConnection`` here, ``IHalfCloseableProtocol`` there; a protocol without
     that loses its connection when the other side writes no more.  ``connectionLost`` comes when both sides are
@@ -172,17 +172,17 @@ class StreamTransport:
     # -- StreamUser
 
     def accepted(self) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self._connected = True
         self._made()
         self._safely(lambda: self._protocol.makeConnection(self))
 
     def received(self, data: bytes) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self._safely(lambda: self._protocol.dataReceived(data))
 
     def finished(self) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
         half = IHalfCloseableProtocol(self._protocol, None)
         if half is None:
             self.loseConnection()
@@ -190,22 +190,22 @@ class StreamTransport:
             self._safely(half.readConnectionLost)
 
     def pause(self) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self._full = True
         if self._producer is not None:
             self._producer.pauseProducing()
 
     def resume(self) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self._full = False
         if self._producer is not None:
             self._producer.resumeProducing()
 
     def taken(self, count: int) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
 
     def ended(self, error: P2pholeError | None) -> None:
-        """See :class:`~p2phole.session.streams.StreamUser`."""
+        """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self.disconnected = True
         # Protocols do not expect it from within a call of their own.
         self._clock.callLater(0, self._lose, error)
