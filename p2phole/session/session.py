@@ -133,7 +133,8 @@ class Session:
             number = frame.number
         else:
             raise BadFrame(why="it resumes a session that is not this one")
-        self._release(number)
+        self.acknowledged(number)
+        self._progress = self._clock.seconds()
         self._life.greeted()
         return number
 
@@ -147,13 +148,10 @@ class Session:
 
     def acknowledged(self, number: int) -> None:
         """See :class:`~p2phole.session.attachment.Upper`."""
-        # On a link that was replaced there may still be one that is older than what the new one has said.
+        # With two links at a time, what one says may be older than what the other one has said.
         if number > self._sender.kept.acknowledged:
-            self._release(number)
-
-    def _release(self, number: int) -> None:
-        self._sender.kept.release(number)
-        self._progress = self._clock.seconds()
+            self._sender.kept.release(number)
+            self._progress = self._clock.seconds()
 
     def due_since(self) -> float | None:
         """See :class:`~p2phole.session.attachment.Upper`."""

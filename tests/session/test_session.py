@@ -218,6 +218,20 @@ class ResumeTests(SynchronousTestCase):
         self.cable.cut()
         self.assertEqual((self.one.told, self.one.error), ([], None))
 
+    def test_what_comes_on_both_links(self) -> None:
+        end = self.one.open()
+        newer = Cable(self.one, self.two)
+        # Its HELLO is older than what still arrives, and is acknowledged, on the old one.
+        end.stream.write(b"1")
+        flush(self.clock, self.cable)
+        end.stream.write(b"2")
+        self.cable.settle()
+        newer.settle()
+        end.stream.write(b"3")
+        flush(self.clock, newer)
+        self.assertEqual(bytes(self.two.ends[0].got), b"123")
+        self.assertEqual((self.one.error, self.two.error), (None, None))
+
     def test_a_newer_link_that_comes_to_nothing(self) -> None:
         newer = Cable(self.one, self.two)
         newer.cut()
