@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 
 from p2phole.bucket import Bucket, Rate
 from p2phole.session.frames import BadFrame, Frame, FrameReader, Kind
+from p2phole.session.kept import Parts
 
 TICK = 10.0
 """Seconds between looks at how quiet the link is."""
@@ -86,7 +87,7 @@ class Attachment:
     def __init__(self, clock: IReactorTime, link: Link, upper: Upper) -> None:
         self.blocked = False
         self.told = upper.received
-        self.missed: deque[bytes] = deque()
+        self.missed: deque[Parts] = deque()
         self.over = False
         self.has_greeted = False
         """Whether the other side has."""
@@ -141,9 +142,16 @@ class Attachment:
         if self.over:
             return
         self._heard = self._clock.seconds()
+        try:
+            frames = self._reader.feed(data)
+        except BadFrame as error:
+            self._upper.broken(error)
+            return
+        if not frames:
+            return  # as for three of four TLS records in bulk
         self._upper.receiving(True)
         try:
-            for frame in self._reader.feed(data):
+            for frame in frames:
                 if self.over:
                     break
                 self._take(frame)

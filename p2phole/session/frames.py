@@ -142,36 +142,49 @@ class FrameReader:
         """The frames that are whole by now.  Raises :class:`BadFrame`; then the link is to be closed."""
         frames: list[Frame] = []
         at, end = 0, len(data)
+        if end < self._missing:
+            # The middle of a large frame: most of what comes in bulk, a TLS record at a time.
+            self._parts.append(data)
+            self._missing -= end
+            return frames
         while True:
             if self._frame is None:
-                size = HEADER.size - len(self._head)
-                self._head += data[at : at + size]
-                at += size
-                if len(self._head) < HEADER.size:
-                    return frames
-                self._frame, self._missing = _header(self._head)
-                self._head = b""
-            piece = data[at : at + self._missing] if at or end > self._missing else data
+                if self._head or end - at < HEADER.size:
+                    size = HEADER.size - len(self._head)
+                    self._head += data[at : at + size]
+                    at += size
+                    if len(self._head) < HEADER.size:
+                        return frames
+                    self._frame, self._missing = _header(self._head, 0)
+                    self._head = b""
+                else:
+                    self._frame, self._missing = _header(data, at)
+                    at += HEADER.size
+            piece = data[at : at + self._missing]
             at += len(piece)
             self._missing -= len(piece)
-            self._parts.append(piece)
             if self._missing:
+                self._parts.append(piece)
                 return frames
+            if self._parts:
+                self._parts.append(piece)
+                piece = b"".join(self._parts)
+                self._parts.clear()
             kind, flags, stream, number = self._frame
-            payload = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._frame = None
-            self._parts.clear()
-            frames.append(Frame(kind, number, payload, stream, flags))
+            frames.append(Frame(kind, number, piece, stream, flags))
 
 
-def _header(head: bytes) -> tuple[tuple[Kind, int, int, int], int]:
+_KNOWN = {int(kind): (kind, shape) for kind, shape in SHAPES.items()}
+
+
+def _header(data: bytes, at: int) -> tuple[tuple[Kind, int, int, int], int]:
     """Kind, flags, stream and number, and the size of the payload."""
-    length, value, flags, stream, number = HEADER.unpack(head)
-    try:
-        kind = Kind(value)
-    except ValueError:
-        raise BadFrame(why=f"a frame of the unknown kind {value}; it may run a newer version") from None
-    shape = SHAPES[kind]
+    length, value, flags, stream, number = HEADER.unpack_from(data, at)
+    known = _KNOWN.get(value)
+    if known is None:
+        raise BadFrame(why=f"a frame of the unknown kind {value}; it may run a newer version")
+    kind, shape = known
     size = length + 1 - HEADER.size
     fits = shape.least <= size <= shape.most and not flags & ~shape.flags
     if not fits or bool(stream) != shape.on_stream or (shape.numbered and not number):

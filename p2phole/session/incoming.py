@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from p2phole.session.frames import CREDIT, Kind
+from p2phole.session.frames import CREDIT, MOST_PAYLOAD, Kind
 from p2phole.session.halves import INITIAL_WINDOW, Direction
 from p2phole.session.interfaces import Board
 
@@ -16,8 +16,8 @@ GROWTH = 4
 """A window that is too small for the path is so many times as large after a round trip."""
 LARGEST_WINDOW = 64 * INITIAL_WINDOW
 """Bytes to which a window grows: what a session keeps at the most is under way then."""
-CREDIT_BYTES = 512 * 1024
-"""Bytes that were consumed and not told of, at the most."""
+CREDIT_BYTES = 8 * MOST_PAYLOAD
+"""Bytes that were consumed and not told of, at the most: in bulk, it goes out with an ACK."""
 
 
 class Incoming:

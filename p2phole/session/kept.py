@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from p2phole.session.frames import MOST, BadFrame, Kind, encode
+from p2phole.session.frames import HEADER, MOST, BadFrame, Kind, encode
 from p2phole.session.pool import MODEST, Pool
 
 MOST_KEPT = 4 * 1024 * 1024
@@ -14,6 +14,11 @@ RESERVE = 256 * 1024
 """Beyond that, for frames which carry no data: they never wait for those that do."""
 OVERHEAD = 64
 """What a frame costs beside its bytes."""
+MOST_PIECES = 4
+SMALL = 4096
+
+Parts = tuple[bytes | memoryview, ...]
+"""A frame in pieces, the header in the first one."""
 
 
 class Kept:
@@ -24,7 +29,7 @@ class Kept:
         self.sent = 0
         """The number that was given last."""
         self.acknowledged = 0
-        self._frames: deque[bytes] = deque()
+        self._frames: deque[Parts] = deque()
         self.size = 0
         """Bytes that are kept, as they count."""
         self._pool = pool
@@ -50,9 +55,13 @@ class Kept:
         """Give it a number and keep it; as it is to be written."""
         self.sent += 1
         frame = encode(kind, flags, stream, self.sent, pieces)
-        self._frames.append(frame)
-        self.size += len(frame) + OVERHEAD
-        self._pool.take(len(frame) + OVERHEAD)
+        size = len(frame) + OVERHEAD
+        # What was written is kept as it is: a copy of each large frame for the length of a round trip is fresh
+        # memory from the system every time, which costs more than all the rest of a frame.
+        parts = (frame,) if size < SMALL or len(pieces) > MOST_PIECES else (frame[: HEADER.size], *pieces)
+        self._frames.append(parts)
+        self.size += size
+        self._pool.take(size)
         return frame
 
     def release(self, number: int) -> None:
@@ -61,7 +70,7 @@ class Kept:
             raise BadFrame(why="it acknowledged what was never sent")
         freed = 0
         for _ in range(number - self.acknowledged):
-            freed += len(self._frames.popleft()) + OVERHEAD
+            freed += sum(map(len, self._frames.popleft())) + OVERHEAD
         self.acknowledged = number
         self._free(freed)
 
@@ -76,5 +85,5 @@ class Kept:
         self.size -= size
         self._pool.give(size)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Parts]:
         return iter(self._frames)

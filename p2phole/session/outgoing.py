@@ -41,7 +41,7 @@ class Outgoing:
     @property
     def has_more(self) -> bool:
         """Whether credit could be of use."""
-        return bool(self._waiting.size) or self.finishing
+        return bool(self._waiting.size) or (self.finishing and self.direction.flow.open)
 
     def write(self, data: bytes) -> bool:
         """Whether there is something to send now."""

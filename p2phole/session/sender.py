@@ -6,7 +6,7 @@ from collections import deque
 from typing import Protocol as Interface
 
 from p2phole.session.frames import HEADER, Frame, Kind
-from p2phole.session.kept import Kept
+from p2phole.session.kept import Kept, Parts
 from p2phole.session.outgoing import Item
 from p2phole.session.pool import Pool
 
@@ -26,7 +26,7 @@ class Line(Interface):
     """Whether it takes no more for now; :meth:`Sender.pump` is due when it does."""
     told: int
     """The number that was acknowledged last on it."""
-    missed: deque[bytes]
+    missed: deque[Parts]
     """Frames that have to be sent again on it, and come before all others."""
 
     def write(self, data: bytes) -> None:
@@ -42,6 +42,10 @@ class Source(Interface):
     ident: int
     queued_urgent: bool
     queued_ready: bool
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there may be data behind the frame that was made last."""
 
     def next_urgent(self) -> Item | None:
         """See :class:`~p2phole.session.streams.Stream`."""
@@ -131,9 +135,7 @@ class Sender:
                         size = 0
         finally:
             self._pumping = False
-            if small and line is self._line:
-                if line.told != self.received:
-                    small.append(self._ack(line))
+            if line is self._line:
                 self._flush(line, small)
 
     def _flush(self, line: Line, small: list[bytes]) -> None:
@@ -166,7 +168,10 @@ class Sender:
                 source.queued_ready = False
             else:
                 # In turn: the others first, then again.
-                self._ready.append(source)
+                if source.has_more:
+                    self._ready.append(source)
+                else:
+                    source.queued_ready = False
                 return self.kept.add(item[0], item[1], source.ident, item[2])
         return None
 
@@ -178,7 +183,7 @@ class Sender:
 
     def _again(self, line: Line) -> bytes | None:
         while line.missed:
-            frame = line.missed.popleft()
-            if HEADER.unpack_from(frame)[4] > self.kept.acknowledged:
-                return frame
+            parts = line.missed.popleft()
+            if HEADER.unpack_from(parts[0])[4] > self.kept.acknowledged:
+                return b"".join(parts)
         return self._next(line)

@@ -54,6 +54,11 @@ class Stream:
         """Bytes that were written and not sent yet."""
         return self._out.waiting
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there may be another frame with data."""
+        return self._out.has_more
+
     def accept(self, user: StreamUser, window: int = INITIAL_WINDOW, explicit: bool = False) -> None:
         """Take a stream that the other side has opened.  ``window``: bytes that it may send beyond what was
         consumed.  ``explicit``: bytes are consumed by :meth:`consumed`, not by being received."""

@@ -216,6 +216,7 @@ class _Offers:
     """What sends the list of offers, as a stream sends its frames."""
 
     ident = 0
+    has_more = False
 
     def __init__(self, handlers: dict[str, Handler]) -> None:
         self.queued_urgent = self.queued_ready = False

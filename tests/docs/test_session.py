@@ -85,7 +85,7 @@ class FrameTests(SynchronousTestCase):
             f"may have {table.MOST_STREAMS:,} streams",
             f"{INITIAL_WINDOW:,} bytes may be sent before the first",
             f"at most {MOST_WINDOW // mib} MiB beyond what was consumed",
-            f"or {CREDIT_BYTES // 1024} KiB; a window",
+            f"or {CREDIT_BYTES:,} bytes; a window",
             f"to {LARGEST_WINDOW:,} bytes, for all streams of a session by at most {table.MOST_GROWN // mib} MiB",
             f"at most {MOST_PAYLOAD:,}. Nothing goes back",
             f"nothing while {messages.MOST_PENDING // mib} MiB wait",
