@@ -169,9 +169,8 @@ def child(folder: str, how: str) -> None:
     factory = Factory()
     factory.protocol = Sink if how == "tls" else lambda: OverSession(False)  # type: ignore[assignment]
     context = PinnedTLS(mine, theirs.fingerprint)
-    listening = reactor.listenTCP(
-        0, TLSMemoryBIOFactory(context, False, factory, reactor), interface="127.0.0.1"
-    )
+    wrapped = _Undelayed(TLSMemoryBIOFactory(context, False, factory, reactor))
+    listening = reactor.listenTCP(0, wrapped, interface="127.0.0.1")
     sys.stdout.write(f"{listening.getHost().port}\n")
     sys.stdout.flush()
     reactor.addReader(_UntilEnd())
@@ -211,7 +210,7 @@ async def measure(folder: str, how: str, size: int) -> dict[str, float]:
         factory = Factory()
         factory.protocol = lambda: protocol  # type: ignore[assignment]
         wrapped = TLSMemoryBIOFactory(PinnedTLS(mine, theirs.fingerprint), True, factory, reactor)
-        return reactor.connectTCP("127.0.0.1", port, _Client(wrapped))
+        return reactor.connectTCP("127.0.0.1", port, _Undelayed(wrapped))
 
     async def run(make: Callable[[Callable[[], None]], Protocol], session: Session | None) -> float:
         done: Deferred[None] = Deferred()
@@ -272,8 +271,8 @@ class Stalled(Source):
         self.resumeProducing()
 
 
-class _Client(Factory):
-    """What connectTCP wants of a factory."""
+class _Undelayed(Factory):
+    """Builds what another factory does, on a connection without Nagle's delay, as the product's are."""
 
     noisy = False
 
@@ -281,7 +280,15 @@ class _Client(Factory):
         self.inner = inner
 
     def buildProtocol(self, addr: Any) -> Any:
-        return self.inner.buildProtocol(addr)
+        protocol: Any = self.inner.buildProtocol(addr)
+        connect = protocol.makeConnection
+
+        def make_connection(transport: Any) -> None:
+            transport.setTcpNoDelay(True)
+            connect(transport)
+
+        protocol.makeConnection = make_connection
+        return protocol
 
     def startedConnecting(self, connector: Any) -> None: ...
 

@@ -85,7 +85,7 @@ class Attachment:
     """See above.  A :class:`~p2phole.session.sender.Line`."""
 
     def __init__(self, clock: IReactorTime, link: Link, upper: Upper) -> None:
-        self.blocked = False
+        self.blocked = self.has_due = False
         self.told = upper.received
         self.missed: deque[Parts] = deque()
         self.over = False
@@ -101,6 +101,8 @@ class Attachment:
         self._pinged = 0
         self._acknowledged = 0
         self._heard = clock.seconds()
+        self._heard_part = False
+        """Whether a part of a frame has come since the last look."""
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
 
@@ -118,8 +120,10 @@ class Attachment:
 
     def due(self) -> bytes | None:
         """See :class:`~p2phole.session.sender.Line`."""
+        self.has_due = False
         if self._pong is not None:
             number, self._pong = self._pong, None
+            self.has_due = self._ping is not None
             return Frame(Kind.PONG, number).encode()
         if self._ping is not None:
             number, self._ping = self._ping, None
@@ -141,14 +145,15 @@ class Attachment:
         """Bytes from the link.  If they break the protocol, the session is over."""
         if self.over:
             return
-        self._heard = self._clock.seconds()
         try:
             frames = self._reader.feed(data)
         except BadFrame as error:
             self._upper.broken(error)
             return
         if not frames:
+            self._heard_part = True
             return  # as for three of four TLS records in bulk
+        self._heard = self._clock.seconds()
         self._upper.receiving(True)
         try:
             for frame in frames:
@@ -178,6 +183,7 @@ class Attachment:
             if self._pings.take(self._heard):
                 raise BadFrame(why="it pings without end")
             self._pong = frame.number
+            self.has_due = True
         elif kind is Kind.BYE:
             self._upper.goodbye()
         elif kind is not Kind.PONG:
@@ -211,6 +217,8 @@ class Attachment:
 
     def _look(self) -> None:
         now = self._clock.seconds()
+        if self._heard_part:
+            self._heard, self._heard_part = now, False
         quiet, since = now - self._heard, self._upper.due_since()
         if quiet >= DEAD:
             self._upper.died(self, f"nothing came from the other side for {int(quiet)} s")
@@ -224,6 +232,7 @@ class Attachment:
     def _say_ping(self) -> None:
         self._pinged += 1
         self._ping = self._pinged
+        self.has_due = True
         if not self.has_greeted:
             self._ping = None
             self.write(Frame(Kind.PING, self._pinged).encode())

@@ -122,7 +122,9 @@ def encode(
     kind: Kind, flags: int, stream: int, number: int, pieces: tuple[bytes | memoryview, ...] = ()
 ) -> bytes:
     """A frame whose payload is in ``pieces``; joined here, since what is written apart makes TLS records apart."""
-    size = HEADER.size + sum(map(len, pieces))
+    size = HEADER.size
+    for piece in pieces:
+        size += len(piece)
     if size > MOST:
         raise ValueError(f"a frame of {size} bytes")
     return b"".join((HEADER.pack(size - 1, kind, flags, stream, number), *pieces))

@@ -80,7 +80,8 @@ class Incoming:
             # What is read at once need not be accounted for.
             self._give(data)
             self._consumed(len(data))
-            self._read()
+            if self._pieces:
+                self._read()
 
     def finish(self) -> None:
         """FINISH.  Raises :class:`BadFrame`."""

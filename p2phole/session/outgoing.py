@@ -44,10 +44,12 @@ class Outgoing:
         return bool(self._waiting.size) or (self.finishing and self.direction.flow.open)
 
     def write(self, data: bytes) -> bool:
-        """Whether there is something to send now."""
+        """Whether there is something to send now; the user pauses if a full frame waits already."""
         if self.finishing or not data:
             return False
-        self._waiting.add(data)
+        self._waiting.add(bytes(data))
+        if self._stream.queued_ready:
+            self.hold_back()
         return True
 
     def hold_back(self) -> None:

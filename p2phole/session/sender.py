@@ -24,6 +24,8 @@ class Line(Interface):
 
     blocked: bool
     """Whether it takes no more for now; :meth:`Sender.pump` is due when it does."""
+    has_due: bool
+    """Whether :meth:`due` has something."""
     told: int
     """The number that was acknowledged last on it."""
     missed: deque[Parts]
@@ -144,9 +146,8 @@ class Sender:
             small.clear()
 
     def _next(self, line: Line) -> bytes | None:
-        due = line.due()
-        if due is not None:
-            return due
+        if line.has_due:
+            return line.due()
         if line.told != self.received and (
             self.acknowledge or self._due_bytes >= ACK_BYTES or self._due_frames >= ACK_FRAMES
         ):

@@ -77,7 +77,7 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """Send, as soon as may be; ignored after :meth:`finish`, :meth:`close` and the end."""
-        if not self._told and self._out.write(bytes(data)):
+        if not self._told and self._out.write(data) and not self.queued_ready:
             self._board.is_ready(self)
             self._out.hold_back()
 

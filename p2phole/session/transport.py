@@ -179,7 +179,10 @@ class StreamTransport:
 
     def received(self, data: bytes) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self._safely(lambda: self._protocol.dataReceived(data))
+        try:
+            self._protocol.dataReceived(data)
+        except Exception:
+            self._fail()
 
     def finished(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
@@ -234,7 +237,10 @@ class StreamTransport:
         try:
             call()
         except Exception:
-            _log.failure("A protocol on a stream failed, and loses it.")
-            if self.stream is not None:
-                self.stream.abort("what serves it failed")
+            self._fail()
+
+    def _fail(self) -> None:
+        _log.failure("A protocol on a stream failed, and loses it.")
+        if self.stream is not None:
+            self.stream.abort("what serves it failed")
 
