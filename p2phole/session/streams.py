@@ -38,6 +38,8 @@ class Stream:
         self._due: deque[Kind] = deque([Kind.OPEN] if mine else [])
         self._why = b""
         self._closing = self._told = self._reset_came = self._taken_sent = False
+        self._broken = False
+        """Whether RESET was sent, or is to be."""
         self._dead = False
         """Whether both sides have sent their last frame on it, or the session is over."""
         self._error: P2pholeError | None = None
@@ -202,10 +204,6 @@ class Stream:
 
     # -- the end
 
-    @property
-    def _broken(self) -> bool:
-        return self._sent.is_cut or Kind.RESET in self._due
-
     def _break_off(self, why: str) -> None:
         """Send RESET, unless there is nobody to send it to, or our last frame is out already."""
         self._out.clear()
@@ -218,6 +216,7 @@ class Stream:
             if opening:
                 self._due.append(Kind.OPEN)
             self._why = why.encode()[:MOST_WHY]
+            self._broken = True
             self._queue(Kind.RESET)
 
     def _queue(self, kind: Kind) -> None:

@@ -203,6 +203,8 @@ class Table:
     def forget(self, stream: Stream) -> None:
         """See :class:`~p2phole.session.interfaces.Board`."""
         self._telling.pop(stream, None)
+        if not stream.ident and stream in self._wanted:
+            self._wanted.remove(stream)
         if self._streams.get(stream.ident) is stream:
             del self._streams[stream.ident]
             if stream.mine:

@@ -118,6 +118,7 @@ class OpeningTests(StreamTestCase):
         end.stream.write(b"x")
         end.stream.abort()
         self.assertIsInstance(end.error, GivenUp)
+        self.assertEqual(len(side.session._table._wanted), 0)
 
     def test_more_than_there_may_be_wait_for_the_others(self) -> None:
         ends = [self.one.open() for _ in range(MOST_STREAMS + 3)]
