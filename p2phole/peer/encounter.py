@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from p2phole import events
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.bucket import Bucket, Rate
+from p2phole.errors import P2pholeError
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
 from p2phole.peer.presence import Presence
@@ -28,15 +29,19 @@ from p2phole.punch.verdict import REASONS, Report, reason, technique
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Identity, Pairing
+from p2phole.session.attachment import Attachment
 from p2phole.session.frames import BadFrame
+from p2phole.session.link import attach
+from p2phole.session.messages import Messages
+from p2phole.session.pool import Pools
 from p2phole.session.session import Session
 from p2phole.wire.messages import Introduction, Letter
 
 MOST_DELAY = 2.0
 """Seconds that a broker may make us wait before a start."""
 
-FRAMES = Rate(burst=20_000, per_second=2_000)
-"""Frames that are read from one member: nobody types as fast, and each costs us some microseconds."""
+MESSAGES = Rate(burst=20_000, per_second=2_000)
+"""Messages that are read from one member: nobody types as fast, and each costs us some microseconds."""
 
 _log = Logger()
 
@@ -56,6 +61,10 @@ class Company(Interface):
     ledger: SynLedger
     presence: Presence
     trust: Trust
+    pools: Pools
+
+    def session_ident(self) -> str:
+        """Random text that names one session."""
 
     def send_letter(self, message: Letter) -> None:
         """Have the broker bring this to another member."""
@@ -79,7 +88,7 @@ class Company(Interface):
 class Encounter:
     """Everything about one other member; ``claimed`` is what it calls itself, made harmless."""
 
-    def __init__(self, company: Company, theirs: Identity, claimed: str, session_ident: str) -> None:
+    def __init__(self, company: Company, theirs: Identity, claimed: str) -> None:
         self.theirs = theirs
         self.claimed = claimed
         self.name = company.trust.people.shown(claimed, theirs.fingerprint)
@@ -93,13 +102,15 @@ class Encounter:
         """Where this member was reached last, which may be an endpoint that nobody names."""
         self._round = Round(self, company.clock, company.random, company.ledger)
         self.meeting = meeting(self._round)
-        self.session = Session(company.clock, session_ident, self)
+        self.messages = Messages(self)
         self._company = company
+        self._attachment: Attachment | None = None
+        self._begin_session()
         self._attempt: tuple[Attempt, Start] | None = None
         self._vouchings: list[Vouching] = []
         """The proof of the attempt, and of earlier ones what is not over."""
         self._early: deque[Letter] = deque(maxlen=MOST_LETTERS)
-        self._frames = Bucket(FRAMES)
+        self._message_rate = Bucket(MESSAGES)
 
     @property
     def instance(self) -> str:
@@ -113,7 +124,13 @@ class Encounter:
 
     def send(self, text: str) -> None:
         """Send a message, or queue it until there is a connection again."""
-        self.session.send(text.encode("utf-8", "replace"))
+        self.messages.send(text.encode("utf-8", "replace"))
+
+    def _begin_session(self) -> None:
+        company = self._company
+        leads = company.mine > self.theirs
+        self.session = Session(company.clock, company.session_ident(), leads, self, company.pools)
+        self.messages.use(self.session)
 
     def introduced(self, message: Introduction) -> None:
         """The broker has named this member."""
@@ -297,7 +314,8 @@ class Encounter:
         )
         link.receiver = self._from_link
         link.ended = lambda reason: self._ended(link)
-        self.session.attach(link.write)
+        assert link.transport is not None
+        self._attachment = attach(self.session, link.transport, link.channel.drop)
         self._company.connected(self)
         # That writes a file: whoever waits for the event need not wait for the disk.
         self._company.trust.connected(self.theirs, self.claimed)
@@ -308,16 +326,8 @@ class Encounter:
     # -- the link
 
     def _from_link(self, data: bytes) -> None:
-        try:
-            count = self.session.receive(data)
-            wait = self._frames.take(self._company.clock.seconds(), count)
-            if wait and self.link is not None:
-                self.link.rest(wait)
-        except BadFrame as error:
-            _log.warn("{name}: {error}", name=self.name, error=error)
-            # Before anybody wants another connection: it would end as this one does.
-            self.meeting.offended()
-            self._close("protocol")
+        if self._attachment is not None:
+            self._attachment.receive(data)
 
     def _ended(self, link: SecureLink) -> None:
         if link is self.link and self._leaving:
@@ -333,7 +343,9 @@ class Encounter:
     def _let_go(self, reason: str) -> None:
         link, self.link = self.link, None
         if link is not None:
-            self.session.detach()
+            attachment, self._attachment = self._attachment, None
+            if attachment is not None:
+                attachment.lost()
             self.lost_at = self._company.clock.seconds()
             link.receiver = lambda data: None
             link.ended = lambda reason: None
@@ -345,30 +357,38 @@ class Encounter:
         """This peer is going: no more attempts, and goodbye."""
         self.meeting.stop()
         self._leaving = True
-        if self.link is not None:
-            self.session.say_bye()
+        self.session.say_bye()
 
     def drop(self) -> None:
         """Close the link at once."""
         self._close("left", for_good=True)
 
-    # -- SessionUser
+    # -- MessagesUser
 
     def received(self, payload: bytes) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
+        """See :class:`~p2phole.session.messages.MessagesUser`."""
         text = payload.decode("utf-8", "replace")
         self._company.events.emit(events.Message(self.name, "in", text, self.instance))
-        self._company.received(self, text, self.session.consumed)
+        wait = self._message_rate.take(self._company.clock.seconds())
+        if wait and self.link is not None:
+            self.link.rest(wait)
+        self._company.received(self, text, self.messages.consumed)
 
     def acknowledged(self, payload: bytes) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
+        """See :class:`~p2phole.session.messages.MessagesUser`."""
         text = payload.decode("utf-8", "replace")
         self._company.events.emit(events.Message(self.name, "out", text, self.instance))
         self._company.delivered()
 
     def drained(self) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
+        """See :class:`~p2phole.session.messages.MessagesUser`."""
         self._company.drained()
+
+    def undelivered(self, count: int) -> None:
+        """See :class:`~p2phole.session.messages.MessagesUser`."""
+        _log.warn("{count} messages to {name} may not have arrived.", count=count, name=self.name)
+
+    # -- SessionUser
 
     def left(self) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
@@ -379,6 +399,17 @@ class Encounter:
         _log.info("{name}: {why}.", name=self.name, why=why)
         self._close("dead")
 
-    def undelivered(self, count: int) -> None:
+    def resumed(self, seconds: float) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
-        _log.warn("{count} messages to {name} may not have arrived.", count=count, name=self.name)
+        _log.info("The session with {name} goes on after {seconds} s.", name=self.name, seconds=round(seconds, 3))
+
+    def over(self, error: P2pholeError) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        self._begin_session()
+        if isinstance(error, BadFrame):
+            _log.warn("{name}: {error}", name=self.name, error=error)
+            # Before anybody wants another connection: it would end as this one does.
+            self.meeting.offended()
+            self._close("protocol")
+        else:
+            _log.info("{name}: {error}", name=self.name, error=error)

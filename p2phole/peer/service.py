@@ -42,6 +42,7 @@ from p2phole.secure.possession import raw, sign
 from p2phole.secure.roles import Identity
 from p2phole.secure.tls import rehearse
 from p2phole.session.frames import MOST_PAYLOAD
+from p2phole.session.pool import Pools
 from p2phole.text import harmless
 from p2phole.wire.messages import (
     LINKED_PREFIX,
@@ -100,6 +101,7 @@ class PeerService(Service):
         self.random = random
         self.gate = Gate(reactor)
         self.ledger = SynLedger()
+        self.pools = Pools()
         self._reactor = reactor
         self._settings = settings
         self._fail = fail
@@ -276,7 +278,7 @@ class PeerService(Service):
         if encounter is None:
             self._forget_unconnected()
             claimed = harmless(message.name)[:MOST_NAME]
-            encounter = self._encounters[theirs] = Encounter(self, theirs, claimed, self._entropy(8).hex())
+            encounter = self._encounters[theirs] = Encounter(self, theirs, claimed)
         if message.nat.is_hard and not self.presence.has_named:
             self.presence.first_look().addCallback(lambda _: self._begin_if_prepared(encounter, message))
         else:
@@ -390,6 +392,10 @@ class PeerService(Service):
     def _linked(self) -> list[Encounter]:
         return [encounter for encounter in self._encounters.values() if encounter.link is not None]
 
+    def session_ident(self) -> str:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        return self._entropy(16).hex()
+
     def connected(self, encounter: Encounter) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
         if not encounter.ever_connected:
@@ -439,7 +445,7 @@ class PeerService(Service):
     def _pace(self) -> None:
         # Lines wait while nobody is there to get them, and while somebody can't keep up.
         linked = self._linked()
-        self._console.hold(not linked or any(encounter.session.full for encounter in linked))
+        self._console.hold(not linked or any(encounter.messages.full for encounter in linked))
 
     def _label(self, encounter: Encounter) -> str:
         """The name, and where two have the same one, which of them."""

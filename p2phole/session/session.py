@@ -1,50 +1,36 @@
-"""Messages between two peers, numbered and acknowledged, across the links that come and go under them.
+"""Many streams between two peers, over the links that come and go under them.
 
-A session belongs to a pair of running peers.  A link is attached when it is proven and detached
-when it is lost; what was not acknowledged is sent again on the next one, and what came twice is
-told apart by its number.  No I/O: bytes go out by the link's ``write`` and come in by ``receive``.
+A session belongs to a pair of running peers, both proven.  A link is attached when it is proven.  Frames are
+numbered over the whole session; what was not acknowledged is sent again on the next link, and what came
+twice is told apart by its number.  No I/O: see :mod:`~p2phole.session.attachment`.
 """
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Callable
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from p2phole import __version__
-from p2phole.session.frames import HEADER, MOST_PAYLOAD, VERSION, BadFrame, Frame, FrameReader, Kind
+from p2phole.errors import P2pholeError
+from p2phole.session.attachment import Attachment, Link
+from p2phole.session.errors import Forgotten, SessionOver
+from p2phole.session.frames import HEADER, BadFrame, Frame, Kind
+from p2phole.session.greeting import Greeting, read_greeting
+from p2phole.session.interfaces import StreamUser
+from p2phole.session.life import Links, life
+from p2phole.session.pool import Pools
+from p2phole.session.sender import Sender
+from p2phole.session.streams import Stream
+from p2phole.session.table import Handler, Table
 
-TICK = 10.0
-"""Seconds between looks at how quiet the link is."""
-QUIET = 20.0
-"""A link on which nothing came for so many seconds is pinged: home gateways drop idle connections
-within minutes (Haetoenen et al., IMC 2010)."""
-DEAD = 40.0
-"""A link on which nothing came for so many seconds, pings notwithstanding, is dead."""
-MOST_PENDING = 4 * 1024 * 1024
-"""Bytes not yet acknowledged above which :attr:`Session.full` holds."""
-MOST_UNCONSUMED = 2 * MOST_PENDING
-"""Bytes that the other side may have sent without our acknowledgement."""
-
-MOST_IDENT = 64
-"""Characters in what names a side's session."""
+RESUME_FOR = 600.0
+"""Seconds without a link after which a session is given up."""
+ACK_DELAY = 0.02
+"""Seconds until the other side hears what has come, if nothing tells it earlier."""
 
 
 class SessionUser(Interface):
     """Whom a session tells."""
-
-    def received(self, payload: bytes) -> None:
-        """A message from the other side, in order, once; :meth:`Session.consumed` is due for it."""
-
-    def acknowledged(self, payload: bytes) -> None:
-        """The other side has that message."""
-
-    def drained(self) -> None:
-        """The session was full and is no longer."""
 
     def left(self) -> None:
         """The other side is leaving: close the link."""
@@ -52,210 +38,205 @@ class SessionUser(Interface):
     def died(self, why: str) -> None:
         """The link is of no more use (a sentence): close it."""
 
-    def undelivered(self, count: int) -> None:
-        """The other side has forgotten this session; so many messages may not have reached it."""
+    def resumed(self, seconds: float) -> None:
+        """The session goes on over a new link, after so many seconds without one; nothing was lost."""
+
+    def over(self, error: P2pholeError) -> None:
+        """The session is over, for good; its streams are told next."""
 
 
 class Session:
-    """One pair's messages.  ``ident``: random text that names this side's session."""
+    """One pair's session.  ``ident``: random text that names this side's session.  ``leads``: true on exactly one
+    of the two sides; its streams have odd numbers."""
 
-    def __init__(self, clock: IReactorTime, ident: str, user: SessionUser) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        ident: str,
+        leads: bool,
+        user: SessionUser,
+        pools: Pools,
+        resume_for: float = RESUME_FOR,
+    ) -> None:
         self._clock = clock
         self._ident = ident
         self._user = user
         self._theirs: str | None = None
-        self._write: Callable[[bytes], None] | None = None
-        self._greeted = False
-        self._reader = FrameReader()
-        self._pending: deque[bytes] = deque()
-        self._pending_bytes = 0
-        self._acknowledged = 0
-        self._received = 0
-        self._unconsumed: deque[int] = deque()
-        """Sizes of the messages that were received and not consumed."""
-        self._unconsumed_bytes = 0
-        self._stale = 0
-        """Messages of a session that is over, which the user has still to consume."""
-        self._consumed = 0
-        self._told = 0
-        """What we have acknowledged."""
-        self._receiving = False
-        self._pinged: int | None = None
-        self._heard = 0.0
-        self._keep_alive = LoopingCall(self._tick)
-        self._keep_alive.clock = clock
+        self._links = Links(self, clock, resume_for)
+        self._life = life(self._links)
+        self._sender = Sender(pools.kept)
+        self._table = Table(self._sender, pools.unread, leads, self._soon)
+        self._later: IDelayedCall | None = None
+        self._progress = 0.0
+        """When the other side acknowledged something last, or something became due that had not been."""
+        self._error: P2pholeError | None = None
+        self._leaving = False
 
-    # -- out
+    # -- what its user does
 
-    @property
-    def full(self) -> bool:
-        """Whether so much waits for its acknowledgement that nothing should be added."""
-        return self._pending_bytes >= MOST_PENDING
+    def offer(self, purpose: str, handler: Handler) -> None:
+        """Let the other side open streams for this, from now on.  Raises :class:`ValueError`: no purpose."""
+        self._table.offer(purpose, handler)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there is anything that is not acknowledged."""
-        return bool(self._pending)
+    def withdraw(self, purpose: str) -> None:
+        """Offer it no longer; streams that are open stay."""
+        self._table.withdraw(purpose)
 
-    def send(self, payload: bytes) -> None:
-        """Queue a message; it leaves at once if there is a link.  Raises :class:`ValueError` over 65,520 bytes."""
-        if len(payload) > MOST_PAYLOAD:
-            raise ValueError(f"a message of {len(payload)} bytes")
-        self._pending.append(payload)
-        self._pending_bytes += _size(payload)
-        if self._greeted:
-            self._put(Frame(Kind.DATA, self._acknowledged + len(self._pending), payload))
+    def open(self, purpose: str, user: StreamUser, argument: bytes = b"") -> Stream:
+        """Open a stream; it may be written to at once, and waits for a link.  Where the other side does not
+        offer this, it ends.  Raises :class:`SessionOver`, :class:`ValueError` (no purpose, over 4,096 bytes)."""
+        if self._error is not None:
+            raise SessionOver(why=str(self._error))
+        return self._table.open(purpose, user, argument)
 
-    def attach(self, write: Callable[[bytes], None]) -> None:
-        """A proven link: greet, and once greeted send what was not acknowledged."""
-        self.detach()
-        self._write = write
-        self._reader = FrameReader()
-        self._heard = self._clock.seconds()
-        self._keep_alive.start(TICK, now=False)
-        greeting = {
-            "version": VERSION,
-            "software": f"p2phole {__version__}",
-            "session": self._ident,
-            "counted": self._theirs,  # whose messages the frame's number counts
-        }
-        self._put(Frame(Kind.HELLO, self._consumed, json.dumps(greeting).encode()))
-        self._told = self._consumed
-
-    def detach(self) -> None:
-        """The link is lost."""
-        self._write = None
-        self._greeted = False
-        if self._keep_alive.running:
-            self._keep_alive.stop()
+    def attach(self, link: Link) -> Attachment:
+        """A proven link.  One that is in use stays in use until the other side has greeted on this one."""
+        attachment = Attachment(self._clock, link, self)
+        self._life.attached(attachment)
+        return attachment
 
     def say_bye(self) -> None:
-        """Tell the other side that this one is leaving for good."""
-        self._put(Frame(Kind.BYE))
+        """Tell the other side that this one is leaving for good; it will close the link."""
+        self._leaving = True
+        attachment = self._links.current or self._links.newest
+        if attachment is not None:
+            self._flush()
+            attachment.write(Frame(Kind.BYE).encode())
+        else:
+            self.end(SessionOver(why="this side has left"))
 
-    def _put(self, frame: Frame) -> None:
-        if self._write is not None:
-            self._write(frame.encode())
+    def end(self, error: P2pholeError) -> None:
+        """It is over, on this side; the link is to be closed."""
+        self._life.ended(error)
 
-    # -- in
+    # -- see Upper, of the attachment
 
-    def receive(self, data: bytes) -> int:
-        """Bytes from the link; how many frames these were.  Raises :class:`BadFrame`; then the link is to be
-        closed."""
-        self._heard = self._clock.seconds()
-        self._receiving = True
-        self._pinged = None
-        try:
-            frames = self._reader.feed(data)
-            for frame in frames:
-                if self._write is None:
-                    break  # the user has let go of the link, for a goodbye maybe
-                if frame.kind is Kind.HELLO:
-                    self._greet(frame)
-                elif not self._greeted:
-                    raise BadFrame(why="it did not greet")
-                else:
-                    self._handle(frame)
-        finally:
-            self._receiving = False
-        self._acknowledge()
-        if self._pinged is not None:
-            # One for all that came in one piece: whoever pings and does not read would fill our memory.
-            self._put(Frame(Kind.PONG, self._pinged))
-        return len(frames)
+    @property
+    def received(self) -> int:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        return self._sender.received
 
-    def consumed(self) -> None:
-        """The user is done with the oldest message that it had not consumed: only now it counts as
-        delivered, so that a user that can't keep up holds back the other side."""
-        if self._stale:
-            self._stale -= 1
-        elif self._unconsumed:
-            self._unconsumed_bytes -= self._unconsumed.popleft()
-            self._consumed += 1
-            self._acknowledge()
+    def greeting(self) -> bytes:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        return Greeting(self._ident, self._theirs).encode()
 
-    def _acknowledge(self) -> None:
-        # One acknowledgement for all that came in one piece.
-        if self._greeted and not self._receiving and self._told != self._consumed:
-            self._told = self._consumed
-            self._put(Frame(Kind.ACK, self._consumed))
+    def greeted(self, attachment: Attachment, frame: Frame) -> int:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        greeting = read_greeting(frame.payload)
+        if greeting.session != self._theirs:
+            if self._theirs is not None:
+                self._forget(attachment)
+            self._theirs = greeting.session
+            # Whoever remembers a session that we have forgotten counts what is nothing of this one.
+            number = frame.number if greeting.resumes == self._ident else 0
+        elif greeting.resumes == self._ident or (greeting.resumes is None and not frame.number):
+            number = frame.number
+        else:
+            raise BadFrame(why="it resumes a session that is not this one")
+        self.acknowledged(number)
+        self._progress = self._clock.seconds()
+        self._life.greeted()
+        return number
 
-    def _handle(self, frame: Frame) -> None:
-        if frame.kind is Kind.DATA:
-            if frame.number == self._received + 1:
-                self._received = frame.number
-                self._unconsumed.append(_size(frame.payload))
-                self._unconsumed_bytes += _size(frame.payload)
-                if self._unconsumed_bytes > MOST_UNCONSUMED:
-                    raise BadFrame(why="it sent more than is held for it")
-                self._user.received(frame.payload)
-            elif frame.number > self._received:
-                raise BadFrame(why="a message is missing")
-        elif frame.kind is Kind.ACK:
-            self._release(frame.number)
-        elif frame.kind is Kind.PING:
-            self._pinged = frame.number
-        elif frame.kind is Kind.BYE:
-            self._user.left()
+    def handle(self, frame: Frame) -> None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        if frame.number > self._sender.received + 1:
+            raise BadFrame(why="a frame is missing")
+        if frame.number == self._sender.received + 1:
+            self._sender.came(HEADER.size + len(frame.payload))
+            self._table.receive(frame)
 
-    def _greet(self, frame: Frame) -> None:
-        if self._greeted:
-            raise BadFrame(why="it greeted twice")
-        try:
-            greeting = json.loads(frame.payload)
-            version, theirs, counted = greeting["version"], greeting["session"], greeting.get("counted")
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise BadFrame(why="its greeting makes no sense") from None
-        if version != VERSION:
-            newer = isinstance(version, int) and version > VERSION
-            raise BadFrame(why=f"it speaks another version: update {'this' if newer else 'the other'} side")
-        # What we say of it in our next greeting has to fit into that.
-        if not isinstance(theirs, str) or len(theirs) > MOST_IDENT:
-            raise BadFrame(why="its greeting makes no sense")
-        if theirs != self._theirs:
-            self._forgotten_by_them()
-            self._theirs = theirs
-        self._greeted = True
-        # Whoever remembers a session that we have forgotten counts what is nothing of this one.
-        self._release(frame.number if counted == self._ident else 0)
-        for index, payload in enumerate(self._pending):
-            self._put(Frame(Kind.DATA, self._acknowledged + 1 + index, payload))
+    def acknowledged(self, number: int) -> None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        # With two links at a time, what one says may be older than what the other one has said.
+        if number > self._sender.kept.acknowledged:
+            self._sender.kept.release(number)
+            self._progress = self._clock.seconds()
 
-    def _forgotten_by_them(self) -> None:
-        if self._theirs is None:
-            return
-        was_full, lost = self.full, len(self._pending)
-        self._pending.clear()
-        self._pending_bytes = 0
-        self._acknowledged = self._received = self._consumed = self._told = 0
-        self._stale += len(self._unconsumed)
-        self._unconsumed.clear()
-        self._unconsumed_bytes = 0
-        if lost:
-            self._user.undelivered(lost)
-        if was_full:
-            self._user.drained()
+    def due_since(self) -> float | None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        if not len(self._sender.kept):
+            self._progress = self._clock.seconds()
+            return None
+        return self._progress
 
-    def _release(self, number: int) -> None:
-        if not self._acknowledged <= number <= self._acknowledged + len(self._pending):
-            raise BadFrame(why="it acknowledged what was never sent")
-        was_full = self.full
-        while self._acknowledged < number:
-            payload = self._pending.popleft()
-            self._pending_bytes -= _size(payload)
-            self._acknowledged += 1
-            self._user.acknowledged(payload)
-        if was_full and not self.full:
-            self._user.drained()
+    def goodbye(self) -> None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        self._life.ended(SessionOver(why="the other side has left"))
+        self._user.left()
 
-    def _tick(self) -> None:
-        quiet = self._clock.seconds() - self._heard
-        if quiet >= DEAD:
-            self._user.died(f"nothing came from the other side for {int(quiet)} s")
-        elif quiet >= QUIET - TICK / 2:
-            self._put(Frame(Kind.PING))
+    def receiving(self, busy: bool) -> None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        self._sender.hold(busy)
+        current = self._links.current
+        if not busy and current is not None and current.told != self._sender.received:
+            self._soon()
 
+    def broken(self, error: BadFrame) -> None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        self._life.ended(error)
 
-def _size(payload: bytes) -> int:
-    """What a message counts for: an empty one takes room as well."""
-    return HEADER.size + len(payload)
+    def died(self, attachment: Attachment, why: str) -> None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        spare = self._links.current is not None and attachment is not self._links.current
+        attachment.fail()
+        if not spare:
+            self._user.died(why)
+
+    def lost(self, attachment: Attachment) -> None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        if attachment is self._links.newest:
+            self._life.lost_newest()
+        elif attachment is self._links.current:
+            self._life.lost_current()
+        if self._leaving and self._links.current is self._links.newest is None:
+            self.end(SessionOver(why="this side has left"))
+
+    def pump(self) -> None:
+        """See :class:`~p2phole.session.attachment.Upper`."""
+        self._sender.pump()
+
+    # -- see Actions, of its life
+
+    def use(self, attachment: Attachment | None) -> None:
+        """See :class:`~p2phole.session.life.Actions`."""
+        self._sender.use(attachment)
+        if attachment is None:
+            self._stop_later()
+        else:
+            self._sender.pump()
+
+    def is_back(self, seconds: float) -> None:
+        """See :class:`~p2phole.session.life.Actions`."""
+        self._user.resumed(seconds)
+
+    def is_over(self, error: P2pholeError) -> None:
+        """See :class:`~p2phole.session.life.Actions`."""
+        self._error = error
+        self._stop_later()
+        self._sender.forget()
+        self._user.over(error)
+        self._table.over(error)
+
+    # -- inside
+
+    def _forget(self, attachment: Attachment) -> None:
+        """The other side was started anew: what we had greeted with counts nothing of what begins now."""
+        attachment.told = 0
+        self._sender.forget()
+        self._table.forgotten(Forgotten())
+
+    def _soon(self) -> None:
+        if self._later is None and self._links.current is not None:
+            self._later = self._clock.callLater(ACK_DELAY, self._flush)
+
+    def _flush(self) -> None:
+        self._stop_later()
+        self._sender.acknowledge = True
+        self._table.tell_consumed()
+        self._sender.pump()
+
+    def _stop_later(self) -> None:
+        later, self._later = self._later, None
+        if later is not None and later.active():
+            later.cancel()

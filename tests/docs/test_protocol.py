@@ -25,8 +25,6 @@ from p2phole.punch.race import CONFIRM, NOMINATE
 from p2phole.secure.possession import fingerprint_of, raw, sign
 from p2phole.secure.preface import MAGIC, PrefaceReader, build
 from p2phole.secure.roles import Identity, Pairing
-from p2phole.session.frames import HEADER, Frame, FrameReader, Kind
-from p2phole.session.session import Session, SessionUser
 from p2phole.wire.messages import Message, Register
 from tests.broker.shared import make_broker, numbered
 from tests.docs import Block, bare, blocks, read, table
@@ -383,50 +381,8 @@ class PrefaceTests(SynchronousTestCase):
         self.assertEqual(MAGIC, b"p2phole\x01")
 
 
-class Ignored(SessionUser):
-    """A session's user that has nothing to do."""
-
-
-class FrameTests(SynchronousTestCase):
-    """Frames in hexadecimal, and the tables about them."""
-
-    def frames(self) -> list[tuple[str, int, bytes, bytes]]:
-        (block,) = blocks(PAGE, "frames")
-        found = []
-        for line in block.text.splitlines():
-            match = re.fullmatch(r"([A-Z]+) (\d+) +((?:[0-9a-f]{2} ?){16}) *(.*)", line)
-            assert match is not None, line
-            found.append((match[1], int(match[2]), bytes.fromhex(match[3]), match[4].encode()))
-        return found
-
-    def test_frames(self) -> None:
-        for name, number, header, payload in self.frames():
-            frame = Frame(Kind[name], number, payload)
-            self.assertEqual(frame.encode(), header + payload, name)
-            self.assertEqual(FrameReader().feed(header + payload), [frame])
-        self.assertEqual([frame[0] for frame in self.frames()], [kind.name for kind in Kind])
-
-    def test_kinds(self) -> None:
-        rows = [(bare(row[0]), int(row[1])) for row in table(PAGE, "kind")]
-        self.assertEqual(rows, [(kind.name, kind.value) for kind in Kind])
-
-    def test_header(self) -> None:
-        sizes = {"B": 8, "H": 16, "I": 32, "Q": 64}
-        layout = HEADER.format.removeprefix("!")
-        self.assertEqual([int(row[0]) for row in table(PAGE, "bits")], [sizes[letter] for letter in layout])
-
-    def test_hello(self) -> None:
-        """A session greets with the keys that the page shows."""
-        shown = next(json.loads(payload) for name, _, _, payload in self.frames() if name == "HELLO")
-        written: list[bytes] = []
-        session = Session(Clock(), shown["session"], Ignored())
-        session.attach(written.append)
-        (frame,) = FrameReader().feed(b"".join(written))
-        session.detach()
-        greeting = json.loads(frame.payload)
-        self.assertEqual(list(greeting), list(shown))
-        self.assertEqual((frame.kind, frame.number), (Kind.HELLO, 0))
-        self.assertEqual((greeting["version"], greeting["session"]), (shown["version"], shown["session"]))
+class NominationTests(SynchronousTestCase):
+    """One byte each way."""
 
     def test_nomination(self) -> None:
         for byte in (NOMINATE, CONFIRM):

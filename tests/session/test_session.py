@@ -1,544 +1,479 @@
-"""Messages between two peers, across the links that come and go."""
+"""A session and the links under it: greeting, resuming, replacing, giving up, leaving, keep-alive."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.session import session
-from p2phole.session.frames import MOST_PAYLOAD, BadFrame, Frame, FrameReader, Kind
-from p2phole.session.session import DEAD, MOST_PENDING, MOST_UNCONSUMED, QUIET, TICK, Session
-from tests import strategies
+from p2phole.session.attachment import DEAD, QUIET, STALLED, TICK
+from p2phole.session.errors import Forgotten, GaveUp, SessionOver
+from p2phole.session.frames import MOST, BadFrame, Frame, Kind
+from p2phole.session.kept import MOST_KEPT
+from p2phole.session.pool import Pools
+from p2phole.session.sender import ACK_BYTES, ACK_FRAMES
+from p2phole.session.session import ACK_DELAY, RESUME_FOR
+from tests.session.sides import Cable, Plug, Side, flush, hello, pair
 
 
-class User:
-    """Keeps what it is told; consumes at once, or when the test says so."""
-
-    def __init__(self, clock: Clock, ident: str = "one", patient: bool = False) -> None:
-        self.got: list[bytes] = []
-        self.delivered: list[bytes] = []
-        self.told: list[str] = []
-        self.patient = patient
-        self.session = Session(clock, ident, self)
-        self.written: list[bytes] = []
-
-    def received(self, payload: bytes) -> None:
-        self.got.append(payload)
-        if not self.patient:
-            self.session.consumed()
-
-    def acknowledged(self, payload: bytes) -> None:
-        self.delivered.append(payload)
-
-    def drained(self) -> None:
-        self.told.append("drained")
-
-    def left(self) -> None:
-        self.told.append("left")
-        self.session.detach()
-
-    def died(self, why: str) -> None:
-        self.told.append(why)
-        self.session.detach()
-
-    def undelivered(self, count: int) -> None:
-        self.told.append(f"undelivered {count}")
-
-    def attach(self) -> User:
-        self.session.attach(self.written.append)
-        return self
-
-    def frames(self) -> list[Frame]:
-        """What was written since the last time."""
-        data = b"".join(self.written)
-        self.written.clear()
-        return FrameReader().feed(data)
+def shown(frames: list[Frame]) -> list[str]:
+    return [f"{frame.kind.name} {frame.number}" for frame in frames]
 
 
-def hello(ident: object = "two", number: int = 0, version: object = 1, **more: object) -> bytes:
-    return Frame(Kind.HELLO, number, json.dumps({"version": version, "session": ident, **more}).encode()).encode()
+class OneSide(SynchronousTestCase):
+    """The other side is written by hand."""
 
-
-def data(number: int, payload: bytes = b"x") -> bytes:
-    return Frame(Kind.DATA, number, payload).encode()
-
-
-class SessionTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.user = User(self.clock)
-        self.session = self.user.session
+        self.side = Side(self.clock, "one", True)
+        self.session = self.side.session
+        self.plug = self.attach()
 
-    def greeted(self, **options: bool) -> User:
-        self.user.patient = options.get("patient", False)
-        self.user.attach()
-        self.session.receive(hello())
-        self.user.frames()
-        return self.user
+    def attach(self) -> Plug:
+        plug = Plug()
+        plug.attachment = self.session.attach(plug)
+        return plug
 
-    def kinds(self) -> list[tuple[Kind, int]]:
-        return [(frame.kind, frame.number) for frame in self.user.frames()]
+    def receive(self, *frames: Frame | bytes, plug: Plug | None = None) -> None:
+        attachment = (plug or self.plug).attachment
+        assert attachment is not None
+        attachment.receive(b"".join(frame if isinstance(frame, bytes) else frame.encode() for frame in frames))
 
-    def refused(self, data: bytes) -> str:
-        return str(self.assertRaises(BadFrame, self.session.receive, data))
+    def greeted(self) -> None:
+        """The other side has greeted, and offers ``thing``."""
+        self.receive(hello(), Frame(Kind.OFFER, 1, b"thing"))
+        self.plug.frames()
 
-
-class PingTests(SessionTestCase):
-    def test_one_answer_to_many(self) -> None:
-        """Whoever pings and does not read shall not fill our memory."""
-        self.greeted()
-        count = self.session.receive(b"".join(Frame(Kind.PING, number).encode() for number in range(1, 9)))
-        self.assertEqual((count, self.kinds()), (8, [(Kind.PONG, 8)]))
-        self.session.receive(data(1))
-        self.assertNotIn((Kind.PONG, 8), self.kinds())
+    def refused(self, *frames: Frame | bytes) -> str:
+        """Why the session ends."""
+        self.receive(*frames)
+        self.assertIsInstance(self.side.error, BadFrame)
+        return str(self.side.error)
 
 
-class GreetingTests(SessionTestCase):
+class GreetingTests(OneSide):
     def test_first_on_the_link(self) -> None:
-        self.session.send(b"early")
-        [frame] = self.user.attach().frames()
+        [frame] = self.plug.frames()
         greeting = json.loads(frame.payload)
         self.assertEqual((frame.kind, frame.number), (Kind.HELLO, 0))
-        self.assertEqual((greeting["version"], greeting["session"]), (1, "one"))
+        self.assertEqual((greeting["version"], greeting["session"], greeting["resumes"]), (2, "one", None))
 
     def test_nothing_is_sent_before_the_other_side_has_greeted(self) -> None:
-        self.user.attach()
-        self.session.send(b"early")
-        self.assertEqual(self.kinds(), [(Kind.HELLO, 0)])
-        self.session.receive(hello())
-        self.assertEqual(self.kinds(), [(Kind.DATA, 1)])
+        self.side.open().stream.write(b"early")
+        self.assertEqual(shown(self.plug.frames()), ["HELLO 0"])
+        self.receive(hello())
+        self.assertEqual(shown(self.plug.frames()), ["OFFER 1"])
+        self.receive(Frame(Kind.OFFER, 1, b"thing"))
+        self.assertEqual(shown(self.plug.frames()), ["OPEN 2", "DATA 3"])
 
     def test_it_must_come_first_and_once(self) -> None:
-        for frame in (data(1), Frame(Kind.ACK, 0).encode(), Frame(Kind.PING).encode(), Frame(Kind.BYE).encode()):
+        for frame in (
+            Frame(Kind.OFFER, 1),
+            Frame(Kind.ACK, 1),
+            Frame(Kind.PING),
+            Frame(Kind.BYE),
+            Frame(Kind.OPEN, 1, b"thing", 2),
+        ):
             self.setUp()
-            self.user.attach()
             self.assertIn("did not greet", self.refused(frame))
-        self.greeted()
-        self.assertIn("greeted twice", self.refused(hello()))
+        self.setUp()
+        self.assertIn("greeted twice", self.refused(hello(), hello()))
 
     def test_no_greeting(self) -> None:
         for payload in (
-            b"",
-            b"\xff",
+            b"\xff\xff",
             b"null",
             b"[]",
-            b"1",
+            b"12",
             b'"version session"',
             b"{}",
-            b'{"version":1}',
+            b'{"version":2}',
             b'{"session":"x"}',
-            b'{"version":1,"session":null}',
-            b'{"version":1,"session":["x"]}',
-            b'{"version":1,"session":NaN}',
-            b'{"version":1,"session":"' + b"x" * 65 + b'"}',
-            b'{"version":' + b"9" * 5000 + b',"session":"x"}',
-            b"[" * 60_000,
+            b'{"version":2,"session":null}',
+            b'{"version":2,"session":""}',
+            b'{"version":2,"session":"' + b"x" * 65 + b'"}',
+            b'{"version":2,"session":["x"]}',
+            b'{"version":2,"session":"x","resumes":7}',
+            b'{"version":2,"session":NaN}',
+            b'{"version":' + b"9" * 4000 + b',"session":"x"}',
+            b"[" * 4000,
         ):
             self.setUp()
-            self.user.attach()
-            self.assertIn("makes no sense", self.refused(Frame(Kind.HELLO, 0, payload).encode()))
+            told = self.refused(Frame(Kind.HELLO, 0, payload))
+            self.assertTrue("makes no sense" in told or "another version" in told, payload)
 
     def test_another_version_says_which_side_to_update(self) -> None:
-        for version, side in ((2, "this"), (0, "the other"), ("x", "the other"), (None, "the other")):
+        for version, side in ((3, "this"), (1, "the other"), ("x", "the other"), (None, "the other")):
             self.setUp()
-            self.user.attach()
-            self.assertIn(f"update {side} side", self.refused(hello(version=version)))
+            payload = json.dumps({"version": version, "session": "two"}).encode()
+            self.assertIn(f"update {side} side", self.refused(Frame(Kind.HELLO, 0, payload)))
 
-    def test_it_acknowledges(self) -> None:
+    def test_only_this_very_session_is_resumed(self) -> None:
+        for greeting in (
+            hello("two", "another", 0),
+            hello("two", "another", 1),
+            hello("two", None, 1),
+            hello("two", "one", 99),
+        ):
+            self.setUp()
+            self.greeted()
+            self.plug.attachment.lost()
+            self.plug = self.attach()
+            told = self.refused(greeting)
+            self.assertTrue("not this one" in told or "never sent" in told, told)
+
+    def test_a_greeting_that_never_got_through(self) -> None:
+        # It knows nothing of us, and we have its name: it has read nothing, and we have counted nothing.
+        self.receive(hello())
+        self.plug.attachment.lost()
+        self.plug = self.attach()
+        self.receive(hello("two", None, 0))
+        self.assertEqual(shown(self.plug.frames()), ["HELLO 0", "OFFER 1"])
+        self.assertIsNone(self.side.error)
+
+
+class NumberTests(OneSide):
+    def test_acknowledged_after_a_while(self) -> None:
         self.greeted()
-        for payload in (b"a", b"b", b"c"):
-            self.session.send(payload)
-        self.session.detach()
-        self.user.attach()
-        self.user.frames()
-        self.session.receive(hello(number=2, counted="one"))
-        self.assertEqual((self.user.delivered, self.kinds()), ([b"a", b"b"], [(Kind.DATA, 3)]))
+        self.receive(Frame(Kind.OFFER, 2))
+        self.clock.advance(ACK_DELAY / 2)
+        self.assertEqual(self.plug.frames(), [])
+        self.clock.advance(ACK_DELAY / 2)
+        self.assertEqual(shown(self.plug.frames()), ["ACK 2"])
+        self.clock.advance(1)
+        self.assertEqual(self.plug.frames(), [])
 
-    def test_more_than_was_sent(self) -> None:
+    def test_acknowledged_at_once_by_bytes_and_by_count(self) -> None:
+        for size, count in ((65_520, ACK_BYTES // MOST), (1, ACK_FRAMES // 2)):
+            self.setUp()
+            self.side.answer = lambda stream, end: None
+            self.greeted()
+            frames = []
+            for number in range(count):
+                frames.append(Frame(Kind.OPEN, 2 + 2 * number, b"thing", 2 + 2 * number))
+                frames.append(Frame(Kind.DATA, 3 + 2 * number, bytes(size), 2 + 2 * number))
+            self.receive(*frames[:-2])
+            self.assertEqual(self.plug.frames(), [])
+            self.receive(*frames[-2:])
+            self.assertEqual(shown(self.plug.frames()), [f"ACK {1 + len(frames)}"])
+
+    def test_what_came_twice_is_told_apart(self) -> None:
         self.greeted()
-        self.session.detach()
-        self.user.attach()
-        self.assertIn("never sent", self.refused(hello(number=1, counted="one")))
-
-
-class MessageTests(SessionTestCase):
-    def test_one_acknowledgement_for_all_that_came_together(self) -> None:
-        self.greeted()
-        self.session.receive(data(1, b"a") + data(2, b"b") + data(3, b"c"))
-        self.assertEqual((self.user.got, self.kinds()), ([b"a", b"b", b"c"], [(Kind.ACK, 3)]))
-
-    def test_acknowledged_only_when_consumed(self) -> None:
-        self.greeted(patient=True)
-        self.session.receive(data(1) + data(2))
-        self.assertEqual(self.kinds(), [])
-        self.session.consumed()
-        self.assertEqual(self.kinds(), [(Kind.ACK, 1)])
-        self.session.consumed()
-        self.session.consumed()
-        self.assertEqual(self.kinds(), [(Kind.ACK, 2)])
-
-    def test_consumed_while_there_is_no_link(self) -> None:
-        self.greeted(patient=True)
-        self.session.receive(data(1) + data(2))
-        self.session.detach()
-        self.session.consumed()
-        self.assertEqual([(frame.kind, frame.number) for frame in self.user.attach().frames()], [(Kind.HELLO, 1)])
-        # Between the greetings, and what comes again is not told again.
-        self.session.consumed()
-        self.assertEqual(self.kinds(), [])
-        self.session.receive(hello() + data(2))
-        self.assertEqual((len(self.user.got), self.kinds()), (2, [(Kind.ACK, 2)]))
+        opening = Frame(Kind.OPEN, 2, b"thing", 2)
+        self.receive(opening, Frame(Kind.DATA, 3, b"once", 2))
+        self.receive(opening, Frame(Kind.DATA, 3, b"once", 2), Frame(Kind.DATA, 4, b" more", 2))
+        self.assertEqual(bytes(self.side.ends[0].got), b"once more")
 
     def test_one_is_missing(self) -> None:
         self.greeted()
-        self.assertIn("a message is missing", self.refused(data(2)))
-        self.assertEqual(self.user.got, [])
+        self.assertIn("a frame is missing", self.refused(Frame(Kind.OFFER, 3)))
 
-    def test_acknowledgement_of_what_was_never_sent(self) -> None:
-        self.greeted()
-        self.session.send(b"a")
-        self.assertIn("never sent", self.refused(Frame(Kind.ACK, 2).encode()))
+    def test_acknowledgements_that_make_no_sense(self) -> None:
+        for number, why in ((5, "never sent"), (0, "nothing new")):
+            self.setUp()
+            self.greeted()
+            self.assertIn(why, self.refused(Frame(Kind.ACK, number)))
         self.setUp()
         self.greeted()
-        self.session.send(b"a")
-        self.session.receive(Frame(Kind.ACK, 1).encode())
-        self.assertIn("never sent", self.refused(Frame(Kind.ACK, 0).encode()))
-
-    def test_full_and_drained(self) -> None:
-        self.greeted()
-        while not self.session.full:
-            self.session.send(bytes(60_000))
-        count = len(self.user.frames())
-        self.assertLess(abs(count * 60_000 - MOST_PENDING), 120_000)
-        self.session.receive(Frame(Kind.ACK, 1).encode())
-        self.assertEqual((self.session.full, self.user.told), (False, ["drained"]))
-        self.session.receive(Frame(Kind.ACK, count).encode())
-        self.assertEqual(self.user.told, ["drained"])
-
-    def test_empty_messages_fill_it_too(self) -> None:
-        self.patch(session, "MOST_PENDING", 16_000)
-        self.greeted()
-        for _ in range(1000):
-            self.session.send(b"")
-        self.assertTrue(self.session.full)
-
-    def test_what_is_held_for_the_other_side_is_bounded(self) -> None:
-        # An honest other side may send some more than it fills before it waits.
-        self.assertGreater(MOST_UNCONSUMED, MOST_PENDING + 2 * MOST_PAYLOAD)
-        self.patch(session, "MOST_UNCONSUMED", 160_000)
-        for size in (10_000, 0):
-            self.setUp()
-            self.greeted(patient=True)
-            most = 160_000 // (size + 16)
-            for number in range(1, most + 1):
-                self.session.receive(data(number, bytes(size)))
-            self.assertIn("more than is held for it", self.refused(data(most + 1, bytes(size))))
-
-    def test_too_large_a_message(self) -> None:
-        self.greeted()
-        self.session.send(bytes(MOST_PAYLOAD))
-        self.assertRaises(ValueError, self.session.send, bytes(MOST_PAYLOAD + 1))
-        # And it has left nothing behind.
-        self.session.send(b"next")
-        self.assertEqual(self.kinds(), [(Kind.DATA, 1), (Kind.DATA, 2)])
-
-    def test_sent_while_it_is_told_of_an_acknowledgement(self) -> None:
-        self.greeted()
-        self.session.send(b"a")
-        self.user.acknowledged = lambda payload: self.session.send(b"again")  # type: ignore[method-assign]
-        self.session.receive(Frame(Kind.ACK, 1).encode())
-        self.assertEqual(self.kinds(), [(Kind.DATA, 1), (Kind.DATA, 2)])
+        self.receive(Frame(Kind.ACK, 1))
+        self.assertIn("nothing new", self.refused(Frame(Kind.ACK, 1)))
 
 
-class LeavingTests(SessionTestCase):
+class ResumeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.one, self.two, self.cable = pair(self.clock)
+
+    def test_what_was_under_way_comes_once(self) -> None:
+        end = self.one.open()
+        end.stream.write(b"a")
+        self.cable.settle()
+        end.stream.write(b"lost on its way")
+        self.cable.cut()
+        end.stream.write(b", written while apart")
+        self.clock.advance(5)
+        flush(self.clock, Cable(self.one, self.two))
+        self.assertEqual(bytes(self.two.ends[0].got), b"alost on its way, written while apart")
+        self.assertEqual((self.one.told, self.two.told), (["resumed 5"], ["resumed 5"]))
+
+    def test_make_before_break(self) -> None:
+        end = self.one.open()
+        end.stream.write(b"1")
+        self.cable.settle()
+        newer = Cable(self.one, self.two)
+        end.stream.write(b"2")
+        # The old link is used until the other side has greeted on the new one.
+        self.assertIn(b"2", self.cable.plugs[0].pipe)
+        self.cable.settle()
+        self.assertEqual(bytes(self.two.ends[0].got), b"12")
+        end.stream.write(b"3")
+        newer.settle()
+        self.assertEqual([plug.closed for plug in self.cable.plugs], [True, True])
+        end.stream.write(b"4")
+        flush(self.clock, newer)
+        self.assertEqual(bytes(self.two.ends[0].got), b"1234")
+        self.assertEqual((self.one.told, self.two.told), ([], []))
+        # What the old one still says is nothing to anybody.
+        self.cable.cut()
+        self.assertEqual((self.one.told, self.one.error), ([], None))
+
+    def test_what_comes_on_both_links(self) -> None:
+        end = self.one.open()
+        newer = Cable(self.one, self.two)
+        # Its HELLO is older than what still arrives, and is acknowledged, on the old one.
+        end.stream.write(b"1")
+        flush(self.clock, self.cable)
+        end.stream.write(b"2")
+        self.cable.settle()
+        newer.settle()
+        end.stream.write(b"3")
+        flush(self.clock, newer)
+        self.assertEqual(bytes(self.two.ends[0].got), b"123")
+        self.assertEqual((self.one.error, self.two.error), (None, None))
+
+    def test_a_newer_link_that_comes_to_nothing(self) -> None:
+        newer = Cable(self.one, self.two)
+        newer.cut()
+        end = self.one.open()
+        end.stream.write(b"as before")
+        flush(self.clock, self.cable)
+        self.assertEqual(bytes(self.two.ends[0].got), b"as before")
+
+    def test_a_newer_link_that_dies_in_silence(self) -> None:
+        newer = Plug()
+        newer.attachment = self.one.session.attach(newer)
+        for _ in range(int(DEAD / TICK) + 1):
+            self.clock.advance(TICK)
+            self.cable.settle()
+        self.assertEqual((newer.closed, self.one.told), (True, []))
+
+    def test_one_newer_link_after_the_other(self) -> None:
+        first, second = Cable(self.one, self.two), Cable(self.one, self.two)
+        self.assertEqual([plug.closed for plug in first.plugs], [True, True])
+        flush(self.clock, second)
+        self.assertEqual([plug.closed for plug in self.cable.plugs], [True, True])
+
+    def test_given_up(self) -> None:
+        end, waiting = self.one.open(), self.one.open(purpose="thing")
+        self.cable.settle()
+        self.cable.cut()
+        waiting.stream.write(b"x")
+        self.clock.advance(RESUME_FOR / 2)
+        # A link on which nobody greets is none.
+        plug = Plug()
+        self.one.session.attach(plug)
+        self.clock.advance(RESUME_FOR / 2)
+        for each in (end, waiting):
+            self.assertIsInstance(each.error, GaveUp)
+        self.assertIn("could not be reached again within 600 s", str(self.one.error))
+        self.assertRaises(SessionOver, self.one.open)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        late = Plug()
+        self.one.session.attach(late)
+        self.assertTrue(late.closed)
+
+    def test_not_given_up_while_there_is_a_link(self) -> None:
+        self.cable.cut()
+        self.clock.advance(RESUME_FOR - 1)
+        cable = Cable(self.one, self.two)
+        cable.settle()
+        for _ in range(100):
+            self.clock.advance(20)
+            cable.settle()
+        self.assertEqual((self.one.error, self.two.error), (None, None))
+
+    def test_the_other_side_was_started_anew(self) -> None:
+        end = self.one.open()
+        end.stream.write(b"x")
+        self.cable.settle()
+        self.cable.cut()
+        wanted = self.one.open()
+        anew = Side(self.clock, "three", False)
+        cable = Cable(self.one, anew)
+        cable.settle()
+        self.assertIsInstance(end.error, Forgotten)
+        self.assertIsInstance(wanted.error, Forgotten)
+        self.one.open().stream.write(b"here I am")
+        flush(self.clock, cable)
+        self.assertEqual([bytes(each.got) for each in anew.ends], [b"here I am"])
+        self.assertEqual((self.one.error, anew.error), (None, None))
+
+    def test_it_is_bounded_while_there_is_no_link(self) -> None:
+        end = self.one.open()
+        self.cable.settle()
+        self.cable.cut()
+        end.stream.write(bytes(65_519))
+        self.assertNotIn("pause", end.told)
+        end.stream.write(b"x")
+        self.assertEqual(end.told[-1], "pause")
+
+    def test_the_largest_write(self) -> None:
+        end = self.one.open()
+        end.stream.write(bytes(3_000_000))
+        for _ in range(10):
+            flush(self.clock, self.cable)
+        self.assertEqual(len(self.two.ends[0].got), 3_000_000)
+        self.assertLessEqual(self.cable.plugs[0].largest, 128 * 1024)
+
+
+class LeavingTests(OneSide):
     def test_bye(self) -> None:
-        self.greeted()
-        self.session.say_bye()
-        self.assertEqual(self.kinds(), [(Kind.BYE, 0)])
-        self.session.receive(Frame(Kind.BYE).encode())
-        self.assertEqual(self.user.told, ["left"])
+        one, two, cable = pair(self.clock)
+        end = two.open()
+        one.session.say_bye()
+        cable.settle()
+        self.assertEqual(two.told, ["over", "left"])
+        self.assertEqual(str(two.error), "The session with the other side is over: the other side has left.")
+        self.assertIsInstance(end.error, SessionOver)
+        self.assertIsNone(one.error)
+        cable.cut()
+        self.assertIn("this side has left", str(one.error))
 
     def test_what_comes_behind_a_goodbye_is_not_read(self) -> None:
         self.greeted()
-        self.session.receive(Frame(Kind.BYE).encode() + Frame(Kind.ACK, 0).encode() + data(1))
-        self.assertEqual((self.user.told, self.user.got), (["left"], []))
+        self.receive(Frame(Kind.BYE), Frame(Kind.ACK, 77))
+        self.assertEqual(self.side.told, ["over", "left"])
 
     def test_without_a_link(self) -> None:
-        self.session.say_bye()
-        self.session.detach()
-        self.assertEqual(self.user.written, [])
+        side = Side(self.clock, "one", True)
+        side.session.say_bye()
+        self.assertEqual(side.told, ["over"])
+
+    def test_what_was_written_before_arrives(self) -> None:
+        one, two, cable = pair(self.clock)
+        end = one.open()
+        end.stream.write(b"last words")
+        one.session.say_bye()
+        cable.settle()
+        self.assertEqual(bytes(two.ends[0].got), b"last words")
 
 
-class ForgottenTests(SessionTestCase):
-    """The other side has another session: it had forgotten this one."""
-
-    def again(self, **more: object) -> None:
-        self.session.detach()
-        self.user.attach()
-        self.user.frames()
-        self.session.receive(hello("three", **more))
-
-    def test_what_may_not_have_arrived_is_told_and_not_sent_again(self) -> None:
-        self.greeted()
-        self.session.send(b"a")
-        self.session.send(b"b")
-        self.again()
-        self.assertEqual((self.user.told, self.kinds()), (["undelivered 2"], []))
-        self.session.send(b"c")
-        self.assertEqual(self.kinds(), [(Kind.DATA, 1)])
-        self.session.receive(data(1, b"new"))
-        self.assertEqual(self.user.got, [b"new"])
-
-    def test_nothing_is_lost_where_nothing_was_under_way(self) -> None:
-        self.greeted()
-        self.again()
-        self.assertEqual(self.user.told, [])
-
-    def test_full_and_no_longer(self) -> None:
-        self.greeted()
-        while not self.session.full:
-            self.session.send(bytes(60_000))
-        self.again()
-        self.assertEqual((self.session.full, self.user.told[-1]), (False, "drained"))
-
-    def test_what_is_consumed_late_belongs_to_the_old_one(self) -> None:
-        self.greeted(patient=True)
-        self.session.receive(data(1, b"old") + data(2, b"old too"))
-        self.again()
-        self.session.receive(data(1, b"new"))
-        self.user.frames()
-        self.session.consumed()
-        self.session.consumed()
-        self.assertEqual(self.kinds(), [])
-        self.session.consumed()
-        self.assertEqual(self.kinds(), [(Kind.ACK, 1)])
-
-    def test_the_first_greeting_of_the_one_that_remembers(self) -> None:
-        # It counts what it has of our former session, which is nothing of this one.
-        one, two = User(self.clock, "one"), User(self.clock, "two")
-        meet(one, two)
-        one.session.send(b"a")
-        two.session.send(b"b")
-        exchange(one, two)
-        fresh = User(self.clock, "two again")
-        meet(one, fresh)
-        self.assertEqual(one.told + fresh.told, [])
-        one.session.send(b"c")
-        fresh.session.send(b"d")
-        exchange(one, fresh)
-        self.assertEqual((one.got, fresh.got), ([b"b", b"d"], [b"c"]))
-        self.assertEqual((one.delivered, fresh.delivered), ([b"a", b"c"], [b"d"]))
-
-
-def meet(one: User, two: User) -> None:
-    for user in (one, two):
-        user.session.detach()
-        user.written.clear()
-        user.attach()
-    exchange(one, two)
-
-
-def exchange(one: User, two: User) -> None:
-    while one.written or two.written:
-        for sender, receiver in ((one, two), (two, one)):
-            while sender.written:
-                receiver.session.receive(sender.written.pop(0))
-
-
-class KeepAliveTests(SessionTestCase):
+class KeepAliveTests(OneSide):
     def test_a_quiet_link_is_pinged(self) -> None:
         self.greeted()
+        self.receive(Frame(Kind.ACK, 1))
+        self.plug.frames()
         for _ in range(int(QUIET / TICK)):
             self.clock.advance(TICK)
-        self.assertEqual(self.kinds(), [(Kind.PING, 0)])
+        self.assertEqual(shown(self.plug.frames()), ["ACK 1", "PING 1"])
 
     def test_pong(self) -> None:
         self.greeted()
-        self.session.receive(Frame(Kind.PING, 77).encode())
-        self.assertEqual(self.kinds(), [(Kind.PONG, 77)])
-        self.session.receive(Frame(Kind.PONG, 77).encode())
-        self.assertEqual(self.kinds(), [])
+        self.receive(Frame(Kind.PING, 77))
+        self.assertEqual(shown(self.plug.frames())[0], "PONG 77")
+        self.receive(Frame(Kind.PONG, 77))
 
     def test_dead_within_a_minute(self) -> None:
         self.greeted()
         seconds = 0
-        while not self.user.told:
+        while not self.side.told:
             self.clock.advance(1)
             seconds += 1
         self.assertTrue(DEAD <= seconds < 60)
-        self.assertEqual(self.user.told, [f"nothing came from the other side for {seconds} s"])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_alive_while_something_comes(self) -> None:
-        one, two = User(self.clock, "one"), User(self.clock, "two")
-        meet(one, two)
-        for _ in range(600):
-            self.clock.advance(1)
-            exchange(one, two)
-        self.assertEqual(one.told + two.told, [])
+        self.assertEqual(self.side.told, [f"nothing came from the other side for {seconds} s"])
+        self.assertTrue(self.plug.closed)
 
     def test_a_link_that_never_greets_dies_too(self) -> None:
-        self.user.attach()
         self.clock.pump([TICK] * 4)
-        self.assertEqual(len(self.user.told), 1)
+        self.assertEqual(len(self.side.told), 1)
+
+    def test_alive_while_something_comes(self) -> None:
+        one, two, cable = pair(self.clock)
+        for _ in range(600):
+            self.clock.advance(1)
+            cable.settle()
+        self.assertEqual(one.told + two.told, [])
 
     def test_no_clock_is_kept_without_a_link(self) -> None:
+        clock = Clock()
+        one, two, cable = pair(clock)
+        cable.cut()
+        # But for the one that gives up.
+        self.assertEqual([call.getTime() for call in clock.getDelayedCalls()], [RESUME_FOR] * 2)
+        one.session.say_bye()
+        two.session.say_bye()
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_one_that_acknowledges_nothing(self) -> None:
         self.greeted()
-        self.user.attach()
-        self.session.detach()
-        self.session.detach()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        for number in range(int(STALLED / TICK) + 2):
+            self.receive(Frame(Kind.PONG, number))
+            self.clock.advance(TICK)
+        self.assertIsInstance(self.side.error, BadFrame)
+        self.assertIn("acknowledged nothing", str(self.side.error))
+
+    def test_nothing_to_acknowledge_is_no_offence(self) -> None:
+        self.greeted()
+        self.receive(Frame(Kind.ACK, 1))
+        for number in range(40):
+            self.receive(Frame(Kind.PONG, number))
+            self.clock.advance(TICK)
+        self.assertIsNone(self.side.error)
+        # What is due now is due from now on.
+        self.side.session.offer("more", self.side.opened)
+        self.clock.advance(TICK)
+        self.receive(Frame(Kind.PONG, 0))
+        self.clock.advance(TICK)
+        self.assertIsNone(self.side.error)
 
 
-class AnythingTests(SessionTestCase):
-    PIECES = st.one_of(
-        st.binary(max_size=40),
-        st.builds(
-            lambda kind, number, payload: Frame(kind, number, payload).encode(),
-            st.sampled_from(Kind),
-            st.one_of(st.integers(0, 3), st.integers(0, 2**64 - 1)),
-            st.binary(max_size=20),
-        ),
-        st.sampled_from([hello(), hello(number=1), hello("three"), data(1), data(2), data(3)]),
-        strategies.json_values.map(lambda value: hello(value)),
-        strategies.json_values.map(lambda value: Frame(Kind.HELLO, 0, json.dumps(value).encode()).encode()),
-    )
+class BoundTests(SynchronousTestCase):
+    def test_back_pressure_of_a_session(self) -> None:
+        clock = Clock()
+        one, two, cable = pair(clock)
+        ends = [one.open() for _ in range(80)]
+        for end in ends:
+            end.stream.write(bytes(65_520))
+        # Nobody acknowledges: nothing is delivered.
+        self.assertLessEqual(one.pools.kept.used, MOST_KEPT)
+        self.assertGreater(one.pools.kept.used, MOST_KEPT - MOST * 2)
+        self.assertGreater(sum(end.stream.waiting for end in ends), 0)
+        for _ in range(10):
+            flush(clock, cable)
+        self.assertEqual(sum(len(end.got) for end in two.ends), 80 * 65_520)
+        self.assertEqual(one.pools.kept.used, 0)
 
-    @given(st.lists(PIECES, max_size=8), strategies.cuts, st.booleans(), st.booleans())
-    @settings(deadline=None, max_examples=200)
-    def test_any_bytes(self, pieces: list[bytes], at: list[int], greets: bool, patient: bool) -> None:
-        self.setUp()
-        self.user.patient = patient
-        self.session.send(b"a")
-        self.user.attach()
-        try:
-            for chunk in strategies.cut(hello() * greets + b"".join(pieces), at):
-                self.session.receive(chunk)
-        except BadFrame as error:
-            str(error).encode()
-        self.session.detach()
-        self.assertLessEqual(len(self.user.delivered), 1)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+    def test_a_process_that_keeps_as_much_as_it_may(self) -> None:
+        clock, pools = Clock(), Pools()
+        pools.kept.take(2**40)
+        one, two, cable = pair(clock, pools=pools)
+        ends = [one.open() for _ in range(40)]
+        for end in ends:
+            end.stream.write(bytes(65_520))
+        # A modest share is everybody's, so nobody stands still.
+        self.assertLess(pools.kept.used - 2**40, 1024 * 1024 + 64 * 1024)
+        for _ in range(10):
+            flush(clock, cable)
+        self.assertEqual(sum(len(end.got) for end in two.ends), 40 * 65_520)
+        # And whoever waits goes on when there is room.
+        for end in ends:
+            end.stream.write(bytes(65_520))
+        before = cable.plugs[0].total
+        pools.kept.give(2**40)
+        self.assertGreater(cable.plugs[0].total, before)
 
-
-class Side:
-    """One end of the model: a session, and what is under way to it."""
-
-    def __init__(self, clock: Clock, name: str, patient: bool) -> None:
-        self.user = User(clock, name, patient)
-        self.sent: list[bytes] = []
-        self.pipe = b""
-        self.unconsumed = 0
-        self.linked = False
-        whole: Callable[[bytes], None] = self.user.received
-
-        def received(payload: bytes) -> None:
-            self.unconsumed += patient
-            whole(payload)
-
-        self.user.received = received  # type: ignore[method-assign]
-
-
-class TwoSessions(RuleBasedStateMachine):
-    """Whatever happens to the links: every message once, in order, and told as delivered only when it is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Clock()
-        self.sides = Side(self.clock, "one", False), Side(self.clock, "two", True)
-        self.count = 0
-
-    def other(self, side: int) -> Side:
-        return self.sides[1 - side]
-
-    @rule(side=st.integers(0, 1), size=st.sampled_from([0, 0, 1, 2000]))
-    def send(self, side: int, size: int) -> None:
-        self.count += 1
-        payload = b"%d" % self.count + bytes(size)
-        self.sides[side].sent.append(payload)
-        self.sides[side].user.session.send(payload)
-
-    @precondition(lambda self: not any(side.linked for side in self.sides))
-    @rule()
-    def link(self) -> None:
-        for number, side in enumerate(self.sides):
-            other = self.other(number)
-            other.pipe = b""
-            side.linked = True
-
-            def write(data: bytes, other: Side = other) -> None:
-                other.pipe += data
-
-            side.user.session.attach(write)
-
-    @rule(side=st.integers(0, 1), share=st.floats(0, 1))
-    def deliver(self, side: int, share: float) -> None:
-        it = self.sides[side]
-        if it.linked:
-            size = round(len(it.pipe) * share)
-            chunk, it.pipe = it.pipe[:size], it.pipe[size:]
-            it.user.session.receive(chunk)
-
-    @rule(side=st.integers(0, 1))
-    def cut(self, side: int) -> None:
-        # One side notices first; what was under way to it is lost.
-        it = self.sides[side]
-        it.user.session.detach()
-        it.linked, it.pipe = False, b""
-
-    @precondition(lambda self: self.sides[1].unconsumed > 0)
-    @rule()
-    def consume(self) -> None:
-        self.sides[1].unconsumed -= 1
-        self.sides[1].user.session.consumed()
-
-    @rule(seconds=st.floats(0, 15))
-    def wait(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        for side in self.sides:
-            if side.user.told:
-                side.linked = False
-                side.user.told.clear()
-
-    @invariant()
-    def in_order_and_once(self) -> None:
-        for number, side in enumerate(self.sides):
-            other = self.other(number)
-            assert side.user.got == other.sent[: len(side.user.got)]
-            consumed = len(side.user.got) - side.unconsumed
-            assert other.user.delivered == other.sent[: len(other.user.delivered)]
-            assert len(other.user.delivered) <= consumed
-
-    def teardown(self) -> None:
-        for number in (0, 1):
-            self.cut(number)
-        self.link()
-        for _ in range(6):
-            self.deliver(0, 1)
-            self.deliver(1, 1)
-            while self.sides[1].unconsumed:
-                self.consume()
-        self.in_order_and_once()
-        for number, side in enumerate(self.sides):
-            assert side.user.delivered == side.sent == self.other(number).user.got
-            side.user.session.detach()
-        assert self.clock.getDelayedCalls() == []
-
-
-class ModelTests(SynchronousTestCase):
-    def test_two_sessions(self) -> None:
-        run_state_machine_as_test(
-            TwoSessions, settings=settings(deadline=None, max_examples=80, stateful_step_count=40)
-        )
+    def test_a_process_that_holds_as_much_as_it_may(self) -> None:
+        clock, pools = Clock(), Pools()
+        pools.unread.take(2**40)
+        alice, bob = Side(clock, "a", True), Side(clock, "b", False, pools)
+        bob.answer = lambda stream, end: (stream.accept(end), stream.pause())[0]
+        cable = Cable(alice, bob)
+        ends = [alice.open() for _ in range(40)]
+        for end in ends:
+            end.stream.write(bytes(65_520))
+            flush(clock, cable)
+        # Only what nobody reads is broken off, and only beyond a modest share.
+        over = [end for end in ends if end.told[-1] == "ended"]
+        self.assertEqual(len(over), 40 - 1024 * 1024 // 65_520)
+        self.assertIn("memory is short", str(over[0].error))
+        self.assertLess(pools.unread.used - 2**40, 1024 * 1024 + 1)
+        bob.answer = lambda stream, end: stream.accept(end)
+        busy = alice.open()
+        busy.stream.write(bytes(1_000_000))
+        for _ in range(10):
+            flush(clock, cable)
+        self.assertEqual(len(bob.ends[-1].got), 1_000_000)
+        for end in bob.ends:
+            end.stream.resume()
+        self.assertEqual((pools.unread.used, alice.error, bob.error), (2**40, None, None))

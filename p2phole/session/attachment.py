@@ -1,0 +1,239 @@
+"""One link under a session, from the greeting to its end: frames in and out, and whether it still lives.
+
+No transport is seen: a :class:`Link` is written to, and tells back what came
+(:meth:`Attachment.receive`), when it takes no more (:meth:`Attachment.block`) and again does
+(:meth:`Attachment.unblock`), and that it has ended (:meth:`Attachment.lost`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol as Interface
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from p2phole.bucket import Bucket, Rate
+from p2phole.session.frames import BadFrame, Frame, FrameReader, Kind
+from p2phole.session.kept import Parts
+
+TICK = 10.0
+"""Seconds between looks at how quiet the link is."""
+QUIET = 20.0
+"""A link on which nothing came for so many seconds is pinged: home gateways drop idle connections
+within minutes (Haetoenen et al., IMC 2010)."""
+DEAD = 40.0
+"""A link on which nothing came for so many seconds, pings notwithstanding, is dead."""
+STALLED = 120.0
+"""Seconds in which the other side may acknowledge nothing, although something is due and it goes on sending."""
+PINGS = Rate(burst=20, per_second=2)
+"""Pings that are answered: each costs us a frame."""
+
+
+class Link(Interface):
+    """What a session needs of an authenticated connection."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    def close(self) -> None:
+        """Nothing of it is wanted any more: close it at once."""
+
+
+class Upper(Interface):
+    """What an attachment needs of its session."""
+
+    @property
+    def received(self) -> int:
+        """The number of the last frame that came in order."""
+
+    def greeting(self) -> bytes:
+        """The payload of our HELLO."""
+
+    def greeted(self, attachment: Attachment, frame: Frame) -> int:
+        """The other side's HELLO; the number that it acknowledges.  Raises :class:`BadFrame`."""
+
+    def handle(self, frame: Frame) -> None:
+        """A numbered frame.  Raises :class:`BadFrame`."""
+
+    def acknowledged(self, number: int) -> None:
+        """The other side has everything up to there.  Raises :class:`BadFrame`."""
+
+    def due_since(self) -> float | None:
+        """Since when the other side has acknowledged nothing of what it should, in seconds of the clock."""
+
+    def goodbye(self) -> None:
+        """The other side is leaving."""
+
+    def receiving(self, busy: bool) -> None:
+        """Frames that came together begin, or were all handled."""
+
+    def broken(self, error: BadFrame) -> None:
+        """The other side broke the protocol."""
+
+    def died(self, attachment: Attachment, why: str) -> None:
+        """The link is of no more use."""
+
+    def lost(self, attachment: Attachment) -> None:
+        """The link has ended."""
+
+    def pump(self) -> None:
+        """There may be something to send."""
+
+
+class Attachment:
+    """See above.  A :class:`~p2phole.session.sender.Line`."""
+
+    def __init__(self, clock: IReactorTime, link: Link, upper: Upper) -> None:
+        self.blocked = self.has_due = False
+        self.told = upper.received
+        self.missed: deque[Parts] = deque()
+        self.over = False
+        self.has_greeted = False
+        """Whether the other side has."""
+        self._clock = clock
+        self._link = link
+        self._upper = upper
+        self._reader = FrameReader()
+        self._pings = Bucket(PINGS)
+        self._ping: int | None = None
+        self._pong: int | None = None
+        self._pinged = 0
+        self._acknowledged = 0
+        self._heard = clock.seconds()
+        self._heard_part = False
+        """Whether a part of a frame has come since the last look."""
+        self._watch = LoopingCall(self._look)
+        self._watch.clock = clock
+
+    # -- out
+
+    def greet(self) -> None:
+        """Say HELLO; everything else waits for the other side's."""
+        self._watch.start(TICK, now=False)
+        self.write(Frame(Kind.HELLO, self.told, self._upper.greeting()).encode())
+
+    def write(self, data: bytes) -> None:
+        """See :class:`~p2phole.session.sender.Line`."""
+        if not self.over:
+            self._link.write(data)
+
+    def due(self) -> bytes | None:
+        """See :class:`~p2phole.session.sender.Line`."""
+        self.has_due = False
+        if self._pong is not None:
+            number, self._pong = self._pong, None
+            self.has_due = self._ping is not None
+            return Frame(Kind.PONG, number).encode()
+        if self._ping is not None:
+            number, self._ping = self._ping, None
+            return Frame(Kind.PING, number).encode()
+        return None
+
+    def block(self) -> None:
+        """The link takes no more for now."""
+        self.blocked = True
+
+    def unblock(self) -> None:
+        """It does again."""
+        self.blocked = False
+        self._upper.pump()
+
+    # -- in
+
+    def receive(self, data: bytes) -> None:
+        """Bytes from the link.  If they break the protocol, the session is over."""
+        if self.over:
+            return
+        try:
+            frames = self._reader.feed(data)
+        except BadFrame as error:
+            self._upper.broken(error)
+            return
+        if not frames:
+            self._heard_part = True
+            return  # as for three of four TLS records in bulk
+        self._heard = self._clock.seconds()
+        self._upper.receiving(True)
+        try:
+            for frame in frames:
+                if self.over:
+                    break
+                self._take(frame)
+        except BadFrame as error:
+            self._upper.broken(error)
+        finally:
+            self._upper.receiving(False)
+
+    def _take(self, frame: Frame) -> None:
+        kind = frame.kind
+        if kind is Kind.HELLO:
+            if self.has_greeted:
+                raise BadFrame(why="it greeted twice")
+            self.has_greeted = True
+            self._acknowledged = self._upper.greeted(self, frame)
+        elif not self.has_greeted:
+            raise BadFrame(why="it did not greet")
+        elif kind is Kind.ACK:
+            if frame.number <= self._acknowledged:
+                raise BadFrame(why="an acknowledgement of nothing new")
+            self._acknowledged = frame.number
+            self._upper.acknowledged(frame.number)
+        elif kind is Kind.PING:
+            if self._pings.take(self._heard):
+                raise BadFrame(why="it pings without end")
+            self._pong = frame.number
+            self.has_due = True
+        elif kind is Kind.BYE:
+            self._upper.goodbye()
+        elif kind is not Kind.PONG:
+            self._upper.handle(frame)
+
+    # -- the end
+
+    def lost(self) -> None:
+        """The link has ended."""
+        if not self.over:
+            self.stop()
+            self._upper.lost(self)
+
+    def stop(self) -> None:
+        """Have nothing to do with the link any more."""
+        self.over = True
+        if self._watch.running:
+            self._watch.stop()
+
+    def fail(self) -> None:
+        """The link is of no more use."""
+        if not self.over:
+            self.drop()
+            self._upper.lost(self)
+
+    def drop(self) -> None:
+        """The same, and close it."""
+        if not self.over:
+            self.stop()
+            self._link.close()
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        if self._heard_part:
+            self._heard, self._heard_part = now, False
+        quiet, since = now - self._heard, self._upper.due_since()
+        if quiet >= DEAD:
+            self._upper.died(self, f"nothing came from the other side for {int(quiet)} s")
+        elif quiet >= QUIET - TICK / 2:
+            self._say_ping()
+        elif since is not None and now - since >= STALLED and self.has_greeted:
+            self._upper.broken(BadFrame(why=f"it acknowledged nothing for {int(now - since)} s"))
+        elif since is not None and now - since >= QUIET:
+            self._say_ping()
+
+    def _say_ping(self) -> None:
+        self._pinged += 1
+        self._ping = self._pinged
+        self.has_due = True
+        if not self.has_greeted:
+            self._ping = None
+            self.write(Frame(Kind.PING, self._pinged).encode())
+        self._upper.pump()
