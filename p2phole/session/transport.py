@@ -37,7 +37,8 @@ class StreamTransport:
     that loses its connection when the other side writes no more.  ``connectionLost`` comes when both sides are
     done, with :class:`ConnectionDone`; :class:`ConnectionAborted` for this side's ``abortConnection``;
     :class:`ConnectionLost`, whose text says why, for everything else.  ``made``: called when the stream is
-    taken, before ``connectionMade``; ``failed``: where it never was, in place of ``connectionLost``.
+    taken, before ``connectionMade``; ``failed``: where it never was, in place of ``connectionLost``; ``gone``:
+    behind either of those two.
 
     ``loseConnection`` and ``loseWriteConnection`` wait for a producer as TCP's do: for a pull producer until it
     is unregistered, for a push producer while it is paused.
@@ -54,6 +55,7 @@ class StreamTransport:
         peer: IAddress,
         made: Callable[[], None] = lambda: None,
         failed: Callable[[P2pholeError | None], None] = lambda error: None,
+        gone: Callable[[], object] = lambda: None,
     ) -> None:
         self.stream: Stream | None = None
         self.protocol = protocol
@@ -63,6 +65,7 @@ class StreamTransport:
         self._peer = peer
         self._made = made
         self._failed = failed
+        self._gone = gone
         self._producer: IPushProducer | Pulled | None = None
         self._full = self._ends_writing = False
 
@@ -234,10 +237,14 @@ class StreamTransport:
 
     def _lose(self, error: P2pholeError | None) -> None:
         self._stop_producer()
-        if not self.connected:
+        if self.connected:
+            self.connected = False
+            self._tell_lost(error)
+        else:
             self._failed(error)
-            return
-        self.connected = False
+        self._gone()
+
+    def _tell_lost(self, error: P2pholeError | None) -> None:
         reason: Exception
         if error is None:
             reason = ConnectionDone()
@@ -245,11 +252,11 @@ class StreamTransport:
             reason = ConnectionAborted(str(error))
         else:
             reason = ConnectionLost(str(error))
-        try:
-            if self.protocol is not None:
+        if self.protocol is not None:
+            try:
                 self.protocol.connectionLost(Failure(reason))
-        except Exception:
-            _log.failure("A protocol on a stream failed while it was told of its end.")
+            except Exception:
+                _log.failure("A protocol on a stream failed while it was told of its end.")
 
     def _stop_producer(self) -> None:
         producer, self._producer = self._producer, None
