@@ -223,13 +223,14 @@ class Attachment:
         if quiet >= DEAD:
             self._upper.died(self, f"nothing came from the other side for {int(quiet)} s")
         elif quiet >= QUIET - TICK / 2:
-            self._say_ping()
+            self.probe()
         elif since is not None and now - since >= STALLED and self.has_greeted:
             self._upper.broken(BadFrame(why=f"it acknowledged nothing for {int(now - since)} s"))
         elif since is not None and now - since >= QUIET:
-            self._say_ping()
+            self.probe()
 
-    def _say_ping(self) -> None:
+    def probe(self) -> None:
+        """Say PING, and see what comes."""
         self._pinged += 1
         self._ping = self._pinged
         self.has_due = True
