@@ -7,13 +7,14 @@ import json
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.session.attachment import DEAD, QUIET, STALLED, TICK
+from p2phole.session.attachment import TICK
 from p2phole.session.errors import Forgotten, GaveUp, SessionOver
 from p2phole.session.frames import MOST, BadFrame, Frame, Kind
 from p2phole.session.kept import MOST_KEPT
 from p2phole.session.pool import Pools
 from p2phole.session.sender import ACK_BYTES, ACK_FRAMES
 from p2phole.session.session import ACK_DELAY, RESUME_FOR
+from p2phole.session.silence import AGAIN, DEAD, HUSH, QUIET, STALLED
 from tests.session.sides import Cable, Plug, Side, flush, hello, pair
 
 
@@ -141,7 +142,7 @@ class NumberTests(OneSide):
         self.assertEqual(self.plug.frames(), [])
         self.clock.advance(ACK_DELAY / 2)
         self.assertEqual(shown(self.plug.frames()), ["ACK 2"])
-        self.clock.advance(1)
+        self.clock.advance(0.5)
         self.assertEqual(self.plug.frames(), [])
 
     def test_acknowledged_at_once_by_bytes_and_by_count(self) -> None:
@@ -350,13 +351,60 @@ class LeavingTests(OneSide):
 
 
 class KeepAliveTests(OneSide):
+    def quiet(self, seconds: float) -> list[tuple[float, str]]:
+        """What is sent while nothing comes, and when."""
+        said = []
+        for tick in range(round(seconds / TICK)):
+            self.clock.advance(TICK)
+            said.extend((tick + TICK, text) for text in shown(self.plug.frames()))
+        return said
+
     def test_a_quiet_link_is_pinged(self) -> None:
         self.greeted()
         self.receive(Frame(Kind.ACK, 1))
-        self.plug.frames()
-        for _ in range(int(QUIET / TICK)):
+        self.quiet(HUSH)
+        self.receive(Frame(Kind.PONG, 1))
+        self.assertEqual(self.quiet(DEAD - TICK), [(QUIET, "PING 2"), (AGAIN, "PING 3")])
+        self.assertEqual(self.side.told, [])
+
+    def test_pinged_once_when_what_came_has_stopped(self) -> None:
+        self.greeted()
+        self.receive(Frame(Kind.ACK, 1))
+        self.assertEqual(self.quiet(QUIET - TICK), [(TICK, "ACK 1"), (HUSH, "PING 1")])
+        self.receive(Frame(Kind.PONG, 1))
+        self.assertEqual(self.quiet(QUIET - TICK), [])
+        self.receive(Frame(Kind.PING, 5))
+        self.assertEqual(self.quiet(QUIET - TICK), [(TICK, "PONG 5")])
+
+    def test_pinged_as_well_in_the_middle_of_a_frame(self) -> None:
+        self.greeted()
+        self.receive(Frame(Kind.ACK, 1))
+        self.quiet(HUSH)
+        self.receive(Frame(Kind.PONG, 1))
+        self.receive(Frame(Kind.OPEN, 2, b"thing", 2).encode()[:-1])
+        # Parts are only seen at the next look.
+        self.assertEqual(self.quiet(QUIET - TICK), [(TICK + HUSH, "PING 2")])
+
+    def test_not_while_things_come(self) -> None:
+        self.greeted()
+        self.receive(Frame(Kind.ACK, 1))
+        for number in range(2, 50):
+            self.receive(Frame(Kind.OFFER, number, b"thing"))
+            self.clock.advance(HUSH * 0.6)
+        self.assertNotIn(Kind.PING, [frame.kind for frame in self.plug.frames()])
+
+    def test_two_idle_sides_rest(self) -> None:
+        one, two, cable = pair(self.clock)
+        flush(self.clock, cable)
+        for _ in range(5):
             self.clock.advance(TICK)
-        self.assertEqual(shown(self.plug.frames()), ["ACK 1", "PING 1"])
+            cable.settle()
+        writes = [plug.writes for plug in cable.plugs]
+        for _ in range(10):
+            self.clock.advance(TICK)
+            cable.settle()
+        self.assertEqual([plug.writes for plug in cable.plugs], writes)
+        self.assertEqual(one.told + two.told, [])
 
     def test_pong(self) -> None:
         self.greeted()
@@ -375,7 +423,7 @@ class KeepAliveTests(OneSide):
         self.assertTrue(self.plug.closed)
 
     def test_a_link_that_never_greets_dies_too(self) -> None:
-        self.clock.pump([TICK] * 4)
+        self.clock.pump([TICK] * int(DEAD))
         self.assertEqual(len(self.side.told), 1)
 
     def test_alive_while_something_comes(self) -> None:
