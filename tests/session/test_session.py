@@ -7,13 +7,14 @@ import json
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2phole.peer.settings import RESUME_FOR
 from p2phole.session.attachment import TICK
 from p2phole.session.errors import Forgotten, GaveUp, SessionOver
 from p2phole.session.frames import MOST, BadFrame, Frame, Kind
 from p2phole.session.kept import MOST_KEPT
 from p2phole.session.pool import Pools
 from p2phole.session.sender import ACK_BYTES, ACK_FRAMES
-from p2phole.session.session import ACK_DELAY, RESUME_FOR
+from p2phole.session.session import ACK_DELAY
 from p2phole.session.silence import AGAIN, DEAD, HUSH, QUIET, STALLED
 from tests.session.sides import Cable, Plug, Side, flush, hello, pair
 
@@ -214,10 +215,10 @@ class ResumeTests(SynchronousTestCase):
         end.stream.write(b"4")
         flush(self.clock, newer)
         self.assertEqual(bytes(self.two.ends[0].got), b"1234")
-        self.assertEqual((self.one.told, self.two.told), ([], []))
+        self.assertEqual((self.one.told, self.two.told), (["resumed 0"], ["resumed 0"]))
         # What the old one still says is nothing to anybody.
         self.cable.cut()
-        self.assertEqual((self.one.told, self.one.error), ([], None))
+        self.assertEqual((self.one.told, self.one.error), (["resumed 0"], None))
 
     def test_what_comes_on_both_links(self) -> None:
         end = self.one.open()
