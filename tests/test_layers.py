@@ -75,7 +75,7 @@ MAY_IMPORT = {
     "peer": {"wire", "secure", "punch", "session"},
     "check": {"wire", "secure", "punch", "peer"},
     "people": {"secure", "peer"},
-    "use": {"secure", "peer"},
+    "use": {"secure", "peer", "session"},
 }
 """Beside itself and what is common."""
 AROUND = {"launch", "options", "coercion", "events"}
