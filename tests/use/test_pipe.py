@@ -59,7 +59,7 @@ class PipeTests(Descriptors):
     def settle(self) -> None:
         moved = True
         while moved:
-            moved = any([command.reactor.turn() for command in self.commands])
+            moved = any([*(command.reactor.turn() for command in self.commands)])
             for pairing in self.pairings:
                 flush(self.clock, pairing.cable)
 
@@ -164,7 +164,7 @@ class PipeTests(Descriptors):
         self.assertIsNone(one.status)
 
     def test_the_session_is_lost(self) -> None:
-        one, two, pairing = self.two()
+        one, _two, pairing = self.two()
         pairing.end(0, GaveUp(seconds=600.0))
         self.assertIsInstance(one.host.error, PipeBroken)
 
@@ -179,14 +179,14 @@ class PipeTests(Descriptors):
         self.assertRaises(BrokenPipeError, two.say, b"x")
 
     def test_the_other_side_is_started_again(self) -> None:
-        one, two, pairing = self.two(False)
+        one, _two, pairing = self.two(False)
         pairing.cut()
         again = self.command("again", fingerprint="two")
         self.meet(one, again, ("i", "j"))
         self.assertIsInstance(one.host.error, StartedAgain)
 
     def test_another_one_with_the_same_key_is_not_the_same(self) -> None:
-        one, two, pairing = self.two(False)
+        one, two, _pairing = self.two(False)
         again = self.command("again", fingerprint="two")
         self.meet(one, again, ("i", "j"))
         self.settle()
