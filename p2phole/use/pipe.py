@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from p2phole.errors import LocalError, P2pholeError
 from p2phole.peer.use import Host, Idle, Partner
 from p2phole.session.errors import SessionOver
+from p2phole.session.session import Session
 from p2phole.session.streams import Stream
 from p2phole.use.joint import Joint
 
@@ -49,6 +50,7 @@ class Pipe(Idle):
         self._hopes: deque[Partner] = deque()
         self._requests: deque[tuple[Partner, Stream]] = deque()
         self._complete = self._over = False
+        self._session: Session | None = None
 
     # -- Use
 
@@ -116,6 +118,7 @@ class Pipe(Idle):
 
     def _joined(self) -> None:
         assert self.partner is not None
+        self._session = self.partner.session
         if not self._alone:
             _log.info("The other end of the pipe is {name}.", name=self._host.label(self.partner))
         self._go_on()
@@ -130,7 +133,7 @@ class Pipe(Idle):
             if error is None:
                 self._complete = True
                 # It is told while the last frame of this side is being made.
-                self._host.clock.callLater(0, self._farewell, partner)
+                self._host.clock.callLater(0, self._farewell)
             elif isinstance(error, LocalError):
                 self._fail(error)
             else:
@@ -144,10 +147,11 @@ class Pipe(Idle):
             self.partner = None
             self._go_on()
 
-    def _farewell(self, partner: Partner) -> None:
+    def _farewell(self) -> None:
         """All is done, and the other side has to know it before this one leaves."""
         self._host.clock.callLater(LINGER, self._finish)
-        partner.session.when_acknowledged(self._finish)
+        assert self._session is not None
+        self._session.when_acknowledged(self._finish)
 
     def _finish(self) -> None:
         if not self._over:
