@@ -45,7 +45,16 @@ BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()
 CHECK, ID, CHAT = (long_options(kind()) for kind in (CheckOptions, IdOptions, ChatOptions))
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
 NONE = {"help", "version"}
-OURS = {"broker": BROKER, "peer": PEER, "chat": CHAT, "check": CHECK, "id": ID, "secret": NONE, "demo": NONE}
+OURS = {
+    "broker": BROKER,
+    "peer": PEER,
+    "chat": CHAT,
+    "pipe": CHAT,
+    "check": CHECK,
+    "id": ID,
+    "secret": NONE,
+    "demo": NONE,
+}
 NATLAB = {"site", "host"}
 
 
@@ -202,7 +211,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(self.column("reason in `failed`", "docs/operating.md"), list(REASONS))
 
     def test_disconnect_reasons(self) -> None:
-        self.assertEqual(set(self.column("reason in `disconnected`")), literals("_close", "_let_go"))
+        self.assertEqual(set(self.column("reason in `disconnected`")), literals("hang_up", "_tell_gone"))
 
     def test_events(self) -> None:
         rows = {
