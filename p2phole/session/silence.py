@@ -34,36 +34,26 @@ class Finding(Enum):
 
 
 class Silence:
-    """Of one link.  All times are seconds of one clock."""
+    """Of one link, as far as looking at it each second tells: what comes reads no clock.  All times are seconds of
+    one clock."""
 
     def __init__(self, now: float) -> None:
-        self.began = now
-        """When something came last."""
-        self._in_part = self._busy = False
+        self._began = now
+        self._busy = False
         self._asked = 0.0
         """The silence after which the last PING went out."""
 
-    def ended(self, now: float) -> None:
-        """A frame came."""
-        self.began, self._asked = now, 0.0
-
-    def part(self) -> None:
-        """Part of a frame came.  In bulk that is most of what comes: no clock is read."""
-        self._in_part = self._busy = True
-
-    def numbered(self) -> None:
-        """A numbered frame came: with PING and PONG alone two idle sides would never rest."""
-        self._busy = True
-
     def seconds(self, now: float) -> float:
         """For how long nothing came."""
-        return now - self.began
+        return now - self._began
 
-    def look(self, now: float, due_since: float | None) -> Finding:
-        """``due_since``: since when nothing was acknowledged of what should be."""
-        if self._in_part:
-            self._in_part = False
-            self.ended(now)
+    def look(self, now: float, came: bool, numbered: bool, due_since: float | None) -> Finding:
+        """``came``: whether anything has since the last look.  ``numbered``: whether that were numbered frames, or
+        parts of any; with PING and PONG alone two idle sides would never rest.  ``due_since``: since when nothing
+        was acknowledged of what should be."""
+        self._busy |= numbered
+        if came:
+            self._began, self._asked = now, 0.0
         quiet = self.seconds(now)
         if quiet >= DEAD:
             return Finding.DEAD
