@@ -95,10 +95,6 @@ class Attachment:
         self._pinged = 0
         self._acknowledged = 0
         self._silence = Silence(clock.seconds())
-        self._came = False
-        """Whether anything has since the last look."""
-        self._seen = upper.received
-        """The number of the last frame at that time."""
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
 
@@ -146,9 +142,10 @@ class Attachment:
         except BadFrame as error:
             self._upper.broken(error)
             return
-        self._came = True
         if not frames:
+            self._silence.part()
             return  # as for three of four TLS records in bulk
+        self._silence.ended(self._clock.seconds())
         self._upper.receiving(True)
         try:
             for frame in frames:
@@ -162,8 +159,9 @@ class Attachment:
 
     def _take(self, frame: Frame) -> None:
         if frame.stream and self.has_greeted:
-            self._upper.handle(frame)  # most are
-            return
+            self._silence.numbered()
+            self._upper.handle(frame)
+            return  # as for nearly all of them
         kind = frame.kind
         if kind is Kind.HELLO:
             if self.has_greeted:
@@ -178,13 +176,14 @@ class Attachment:
             self._acknowledged = frame.number
             self._upper.acknowledged(frame.number)
         elif kind is Kind.PING:
-            if self._pings.take(self._clock.seconds()):
+            if self._pings.take(self._silence.began):
                 raise BadFrame(why="it pings without end")
             self._pong = frame.number
             self.has_due = True
         elif kind is Kind.BYE:
             self._upper.goodbye()
         elif kind is not Kind.PONG:
+            self._silence.numbered()
             self._upper.handle(frame)
 
     # -- the end
@@ -215,19 +214,17 @@ class Attachment:
 
     def _look(self) -> None:
         now, since = self._clock.seconds(), self._upper.due_since()
-        received = self._upper.received
-        numbered = received != self._seen or self._reader.within
-        found = self._silence.look(now, self._came, numbered, since if self.has_greeted else None)
-        self._came, self._seen = False, received
+        found = self._silence.look(now, since if self.has_greeted else None)
         if found is Finding.ASK:
-            self._say_ping()
+            self.probe()
         elif found is Finding.DEAD:
             quiet = self._silence.seconds(now)
             self._upper.died(self, f"nothing came from the other side for {int(quiet)} s")
         elif found is Finding.STALLED and since is not None:
             self._upper.broken(BadFrame(why=f"it acknowledged nothing for {int(now - since)} s"))
 
-    def _say_ping(self) -> None:
+    def probe(self) -> None:
+        """Say PING, and see what comes."""
         self._pinged += 1
         self._ping = self._pinged
         self.has_due = True

@@ -138,11 +138,6 @@ class FrameReader:
         self._missing = 0
         """Bytes of the payload that have still to come."""
 
-    @property
-    def within(self) -> bool:
-        """Whether part of a frame has come."""
-        return self._frame is not None or bool(self._head)
-
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are whole by now.  Raises :class:`BadFrame`; then the link is to be closed."""
         frames: list[Frame] = []

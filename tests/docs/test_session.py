@@ -79,7 +79,9 @@ class FrameTests(SynchronousTestCase):
             f"beyond {pool.MOST_IN_PROCESS // mib} MiB in a process, but for {pool.MODEST // mib} MiB",
             f"A frame counts {kept.OVERHEAD} bytes more",
             f"for {settings.RESUME_FOR:.0f} s a session is given up",
-            f"and then nothing for {silence.HUSH:.0f} s, is pinged once",
+            "pinged "
+            + ", ".join(f"{each:.0f}" for each in silence.HUSHES[:-1])
+            + f" and {silence.HUSHES[-1]:.0f} s",
             f"nothing has come for {silence.QUIET:.0f} s is pinged, again after {silence.AGAIN:.0f} s",
             f"dead after {silence.DEAD:.0f} s",
             f"More than {attachment.PINGS.burst} pings at once and {attachment.PINGS.per_second} a second",
