@@ -62,6 +62,9 @@ PURE = (
     "check.settings",
     "check.errors",
     "people.times",
+    "use.chat_model",
+    "use.chat_typed",
+    "use.chat_view",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
