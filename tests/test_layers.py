@@ -55,6 +55,7 @@ PURE = (
     "secure.known",
     "peer.settings",
     "peer.errors",
+    "peer.status",
     "check.outlook",
     "check.findings",
     "check.words",
@@ -96,6 +97,7 @@ RUNS = {
     "peer.members",
     "peer.conversation",
     "peer.lines",
+    "peer.talk",
     "peer.use",
 }
 """And what has events to tell, or options."""

@@ -85,7 +85,7 @@ class Entry:
         return Mark.SENT if self.waits_for else Mark.ARRIVED
 
 
-class Conversation:
+class Transcript:
     """See above.  ``now``: seconds since the epoch.  ``changed``: called after everything that shows."""
 
     def __init__(self, now: Callable[[], float], changed: Callable[[], None] = lambda: None) -> None:
@@ -134,8 +134,9 @@ class Conversation:
     def came(self, key: object, name: str, fingerprint: str, proof: str) -> None:
         """Somebody has come, and is not here before :meth:`here`."""
         person = Person(harmless(name), fingerprint, proof, self._now())
-        if self.to is not None and self.to not in self.people and self.to.fingerprint == fingerprint:
-            self.to = person  # the same one, come again
+        to = self.to
+        if to is not None and to.fingerprint == fingerprint and (to.way is None or to not in self.people):
+            self.to = person  # the same one, started again
         self._people[key] = person
         self.changed()
 
@@ -166,6 +167,13 @@ class Conversation:
         self.changed()
 
     # -- what is said
+
+    def greet(self, key: object, text: str) -> None:
+        """Something was said for the user to somebody who has come."""
+        person = self._people[key]
+        entry = Entry(Kind.SAID, self._now(), person.name, harmless(text))
+        self._is_due(entry, person)
+        self._add(entry)
 
     def say(self, text: str) -> list[object]:
         """The user has said something: for whom it is.  Nobody: it waits for the first one to come.

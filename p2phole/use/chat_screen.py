@@ -54,7 +54,7 @@ class ScreenFailed(LocalError):
     """The screen cannot be drawn ({why}): with TERM=dumb the chat does without one."""
 
 
-class _Conversation(UIControl):
+class _Transcript(UIControl):
     """As many rows as there is room for."""
 
     def __init__(self, view: View) -> None:
@@ -182,7 +182,7 @@ class Screen:
     def _layout(self) -> Layout:
         body = HSplit(
             [
-                Window(_Conversation(self._view), height=Dimension(min=0, weight=1), always_hide_cursor=True),
+                Window(_Transcript(self._view), height=Dimension(min=0, weight=1), always_hide_cursor=True),
                 Window(FormattedTextControl(self._status_line), height=1, style="class:status"),
                 Window(
                     BufferControl(self._buffer, [BeforeInput(self._prompt, "class:prompt")]),

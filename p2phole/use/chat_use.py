@@ -1,4 +1,4 @@
-"""A chat with a screen: between the sessions with the others, the conversation, and what the user types."""
+"""A chat with a screen: between the sessions with the others, the transcript, and what the user types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p2phole.peer.use import Host, Idle, Partner, Path
 from p2phole.session.errors import SessionOver
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.use import chat_typed
-from p2phole.use.chat_model import Conversation, Way
+from p2phole.use.chat_model import Transcript, Way
 from p2phole.use.chat_view import View, status, who
 
 LOOK_SECONDS = 1.0
@@ -25,9 +25,9 @@ LOOK_SECONDS = 1.0
 class Chat(Idle):
     """See above; ``leave``: the user has had enough."""
 
-    def __init__(self, conversation: Conversation, leave: Callable[[], None]) -> None:
-        self.conversation = conversation
-        self.view = View(conversation)
+    def __init__(self, transcript: Transcript, leave: Callable[[], None]) -> None:
+        self.transcript = transcript
+        self.view = View(transcript)
         self._leave = leave
         self._talks: dict[Partner, Talk] = {}
         self._looks = LoopingCall(self._look)
@@ -42,10 +42,10 @@ class Chat(Idle):
 
     def met(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
-        conversation = self.conversation
-        conversation.came(partner, self._host.label(partner), partner.fingerprint, partner.authenticated)
+        transcript = self.transcript
+        transcript.came(partner, self._host.label(partner), partner.fingerprint, partner.authenticated)
         talk = self._talks[partner] = Talk(self._host, partner, self)
-        for text in conversation.say_the_rest(partner):
+        for text in transcript.say_the_rest(partner):
             talk.send(text)
 
     def linked(self, partner: Partner) -> None:
@@ -54,14 +54,14 @@ class Chat(Idle):
 
     def unlinked(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
-        self.conversation.away(partner)
+        self.transcript.away(partner)
 
     def over(self, partner: Partner, error: P2pholeError) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
         self._talks.pop(partner).stop()
-        name, left = self.conversation.person(partner).name, isinstance(error, SessionOver)
-        self.conversation.left(partner)
-        self.conversation.note(f"{name} has left." if left else f"{name} is gone: {error}")
+        name, left = self.transcript.person(partner).name, isinstance(error, SessionOver)
+        self.transcript.left(partner)
+        self.transcript.note(f"{name} has left." if left else f"{name} is gone: {error}")
 
     def stop(self) -> Deferred[None] | None:
         """See :class:`~p2phole.peer.use.Use`."""
@@ -75,19 +75,19 @@ class Chat(Idle):
 
     def heard(self, partner: Partner, text: str, done: Callable[[], None]) -> None:
         """See :class:`~p2phole.peer.talk.Talker`."""
-        self.conversation.heard(partner, text)
+        self.transcript.heard(partner, text)
         done()
 
     def arrived(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.talk.Talker`."""
-        self.conversation.arrived(partner)
+        self.transcript.arrived(partner)
 
     def drained(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.talk.Talker`."""
 
     def undelivered(self, partner: Partner, count: int) -> None:
         """See :class:`~p2phole.peer.talk.Talker`."""
-        self.conversation.lost(partner)
+        self.transcript.lost(partner)
 
     # -- what the user does
 
@@ -99,74 +99,72 @@ class Chat(Idle):
         if isinstance(read, chat_typed.Command):
             self._do(read)
         else:
-            self.conversation.warn(f"There is no command /{read.name}: /help lists them.")
+            self.transcript.warn(f"There is no command /{read.name}: /help lists them.")
         return True
 
     @property
     def names(self) -> list[str]:
         """Of those who are in it."""
-        return [person.name for person in self.conversation.people]
+        return [person.name for person in self.transcript.people]
 
     @property
     def to(self) -> str:
         """To whom alone the user talks; empty: to everybody."""
-        person = self.conversation.to
+        person = self.transcript.to
         return person.name if person is not None else ""
 
     def status(self, nobody: str, width: int) -> str:
         """The status line."""
-        return status(self.conversation, nobody, self.view.unread, width)
+        return status(self.transcript, nobody, self.view.unread, width)
 
     def _say(self, text: str) -> bool:
         if any(talk.messages.full for talk in self._talks.values()):
-            self.conversation.warn("Too much is waiting to be read by the others: try again in a while.")
+            self.transcript.warn("Too much is waiting to be read by the others: try again in a while.")
             return False
         # A line that is pasted may be several, and longer than a message can be.
-        for piece in LineSplitter(MOST_PAYLOAD, self.conversation.note).feed(
-            text.encode("utf-8", "replace"), True
-        ):
+        for piece in LineSplitter(MOST_PAYLOAD, self.transcript.note).feed(text.encode("utf-8", "replace"), True):
             if piece:
                 self._say_one(piece)
         return True
 
     def _say_one(self, text: str) -> None:
         try:
-            partners = self.conversation.say(text)
+            partners = self.transcript.say(text)
         except LookupError as missing:
-            self.conversation.warn(f"{missing.args[0]} has left: /to talks to everybody again.")
+            self.transcript.warn(f"{missing.args[0]} has left: /to talks to everybody again.")
             return
         for partner in partners:
             self._talks[partner].send(text)  # type: ignore[index]
 
     def _do(self, command: chat_typed.Command) -> None:
-        conversation = self.conversation
+        transcript = self.transcript
         if command.name == "quit":
             self._leave()
         elif command.name == "who":
-            for line in who(conversation):
-                conversation.note(line)
+            for line in who(transcript):
+                transcript.note(line)
         elif command.name == "help":
             for line in chat_typed.HELP:
-                conversation.note(line)
+                transcript.note(line)
         elif not command.argument:
-            conversation.to = None
-            conversation.note("To everybody.")
-        elif (person := conversation.named(command.argument)) is not None:
-            conversation.to = person
-            conversation.note(f"To {person.name} only.")
+            transcript.to = None
+            transcript.note("To everybody.")
+        elif (person := transcript.named(command.argument)) is not None:
+            transcript.to = person
+            transcript.note(f"To {person.name} only.")
         else:
-            conversation.warn(f"There is no {command.argument} here: /who lists everybody.")
+            transcript.warn(f"There is no {command.argument} here: /who lists everybody.")
 
     # -- how the others are reached
 
     def _look(self) -> None:
         for partner in self._talks:
             path = partner.path
-            self.conversation.renamed(partner, self._host.label(partner))
+            self.transcript.renamed(partner, self._host.label(partner))
             if path is None:
-                self.conversation.away(partner)
+                self.transcript.away(partner)
             else:
-                self.conversation.here(partner, Way(kind_of(path), str(path.remote), path.round_trip))
+                self.transcript.here(partner, Way(kind_of(path), str(path.remote), path.round_trip))
 
 
 def kind_of(path: Path) -> str:

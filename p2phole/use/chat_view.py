@@ -12,7 +12,7 @@ from itertools import islice
 
 from prompt_toolkit.utils import get_cwidth
 
-from p2phole.use.chat_model import Conversation, Entry, Kind, Mark, Person
+from p2phole.use.chat_model import Transcript, Entry, Kind, Mark, Person
 
 Row = list[tuple[str, str]]
 
@@ -126,8 +126,8 @@ def rows_of(entry: Entry, width: int) -> list[Row]:
 class View:
     """The part of a conversation that shows: the end of it, or what was scrolled back to."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
         self._back = 0
         """Rows below the ones that show."""
         self._seen = 0
@@ -154,19 +154,19 @@ class View:
 
     def rows(self, width: int, height: int) -> list[Row]:
         """What shows; as many rows as there are lines."""
-        conversation = self._conversation
-        new = min(conversation.added - self._seen, len(conversation.entries))
+        transcript = self._transcript
+        new = min(transcript.added - self._seen, len(transcript.entries))
         if self._back:  # what is read stays where it is
-            newest = islice(reversed(conversation.entries), new)
+            newest = islice(reversed(transcript.entries), new)
             self._back += sum(len(rows_of(entry, width)) for entry in newest)
-        self._seen, self._height = conversation.added, height
+        self._seen, self._height = transcript.added, height
         found = list(islice(self._upwards(width), self._back + height))
         self._back = max(0, min(self._back, len(found) - height))
         shown = found[self._back : self._back + height][::-1]
         return [[]] * (height - len(shown)) + shown
 
     def _upwards(self, width: int) -> Iterator[Row]:
-        for entry in reversed(self._conversation.entries):
+        for entry in reversed(self._transcript.entries):
             yield from reversed(rows_of(entry, width))
 
 
@@ -181,20 +181,20 @@ def person_in_short(person: Person) -> str:
     return f"{name} \N{MIDDLE DOT} {person.way.path}{measured}"
 
 
-def status(conversation: Conversation, nobody: str, below: bool, width: int) -> str:
+def status(transcript: Transcript, nobody: str, below: bool, width: int) -> str:
     """The status line: who is here and how, and whether there is something below; exactly so wide.
     ``nobody``: what to say where nobody is."""
     # Who is here first; who is away and came again under the same key only once.
-    here = {person.fingerprint for person in conversation.people if person.way is not None}
+    here = {person.fingerprint for person in transcript.people if person.way is not None}
     people = [
         person
-        for person in conversation.people
+        for person in transcript.people
         if person.way is not None or person.due or person.fingerprint not in here
     ]
     people.sort(key=lambda person: person.way is None)
     right = " \N{DOWNWARDS ARROW} more " if below else ""
-    if not people and conversation.unsaid:
-        nobody += f" \N{MIDDLE DOT} {conversation.unsaid} waiting"
+    if not people and transcript.unsaid:
+        nobody += f" \N{MIDDLE DOT} {transcript.unsaid} waiting"
     room = width - width_of(right) - 1
     left = _as_many_as_fit([person_in_short(person) for person in people], room) if people else nobody
     left = " " + cut(left, room)
@@ -217,10 +217,10 @@ PROOFS = {
 }
 
 
-def who(conversation: Conversation) -> list[str]:
+def who(transcript: Transcript) -> list[str]:
     """Everybody, a line each."""
     lines = []
-    for person in conversation.people:
+    for person in transcript.people:
         proof = PROOFS.get(person.proof, person.proof)
         if person.way is None:
             line = f"{person.name}: away since {clock(person.since)}, {len(person.due)} waiting, {proof}"

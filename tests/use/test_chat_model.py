@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.use import chat_model
-from p2phole.use.chat_model import Conversation, Kind, Mark, Way
+from p2phole.use.chat_model import Transcript, Kind, Mark, Way
 
 NEAR = Way("lan", "192.168.1.2:4000", 0.001)
 FAR = Way("direct", "203.0.113.2:4000", 0.05)
 
 
 class Scene:
-    """A conversation, and people in it."""
+    """A transcript, and people in it."""
 
     def __init__(self) -> None:
         self.at = 1000.0
         self.changes = 0
-        self.it = Conversation(lambda: self.at, self.changed)
+        self.it = Transcript(lambda: self.at, self.changed)
 
     def changed(self) -> None:
         self.changes += 1
@@ -32,7 +32,7 @@ class Scene:
         return [entry.mark for entry in self.it.entries if entry.kind is Kind.SAID]
 
 
-class ConversationTests(SynchronousTestCase):
+class TranscriptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.scene = Scene()
         self.it = self.scene.it
@@ -164,7 +164,7 @@ class ConversationTests(SynchronousTestCase):
     )
     def test_what_is_due_is_what_has_not_arrived(self, steps: list[tuple[str, str]]) -> None:
         """Against a model that counts."""
-        it = Conversation(lambda: 0.0)
+        it = Transcript(lambda: 0.0)
         due: dict[str, int] = {}
         unsaid = 0
         for step, key in steps:

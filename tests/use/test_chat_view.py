@@ -1,4 +1,4 @@
-"""A conversation as rows of a terminal."""
+"""A transcript as rows of a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.text import harmless
 from p2phole.use import chat_view
-from p2phole.use.chat_model import Conversation, Mark, Way
+from p2phole.use.chat_model import Transcript, Mark, Way
 from p2phole.use.chat_view import Row, View, cut, milliseconds, rows_of, status, who, width_of, wrap
 
 NEAR = Way("lan", "192.168.1.2:4000", 0.0004)
@@ -22,7 +22,7 @@ def plain(row: Row) -> str:
 class RowsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(chat_view, "clock", lambda at: f"00:{at:02.0f}")
-        self.it = Conversation(lambda: 7)
+        self.it = Transcript(lambda: 7)
         self.it.came("bob", "bob", "b" * 64, "tofu")
         self.it.here("bob", FAR)
         self.view = View(self.it)
@@ -89,7 +89,7 @@ class RowsTests(SynchronousTestCase):
 
     @given(st.text(max_size=100), st.integers(1, 100))
     def test_no_row_is_too_wide(self, text: str, width: int) -> None:
-        it = Conversation(lambda: 7)
+        it = Transcript(lambda: 7)
         it.came("bob", text, "f", "tofu")
         it.heard("bob", text)
         it.say(text)
@@ -133,7 +133,7 @@ class RowsTests(SynchronousTestCase):
 
 class StatusTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.it = Conversation(lambda: 7)
+        self.it = Transcript(lambda: 7)
 
     def status(self, width: int = 60, below: bool = False) -> str:
         line = status(self.it, "nobody here", below, width)
