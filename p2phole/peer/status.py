@@ -111,7 +111,7 @@ def _value(name: str, kind: str, value: object) -> object:
         return value
     if kind == "int" and type(value) is int and 0 <= value < 2**63:
         return value
-    if kind == "float" and type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e15:  # type: ignore[arg-type, operator]
+    if kind == "float" and type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e15:  # type: ignore[arg-type]
         return float(value)  # type: ignore[arg-type]
     raise ValueError(f"{name}: not of its kind")
 

@@ -11,7 +11,6 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
 from p2phole.errors import LocalError
@@ -26,7 +25,7 @@ MOST_QUESTIONS = 32
 _log = Logger()
 
 
-class Answer(Protocol, TimeoutMixin):
+class Answer(Protocol):
     """One question."""
 
     def __init__(self, factory: Answers) -> None:
@@ -35,20 +34,20 @@ class Answer(Protocol, TimeoutMixin):
     def connectionMade(self) -> None:
         """Answer."""
         self._answers.open.add(self)
-        self.callLater = self._answers.clock.callLater  # type: ignore[method-assign]
-        self.setTimeout(ANSWER_SECONDS)
+        self._patience = self._answers.clock.callLater(ANSWER_SECONDS, self.abandon)
         transport: Any = self.transport
         transport.write(encode(self._answers.report()))
         transport.loseConnection()
 
-    def timeoutConnection(self) -> None:
+    def abandon(self) -> None:
         """Whoever asked does not read."""
         transport: Any = self.transport
         transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is read."""
-        self.setTimeout(None)
+        if self._patience.active():
+            self._patience.cancel()
         self._answers.open.discard(self)
 
 
@@ -88,7 +87,7 @@ class StatusSocket:
         """Remove it."""
         port, self._port = self._port, None
         for answer in tuple(self._answers.open):
-            answer.timeoutConnection()
+            answer.abandon()
         closed: Deferred[None] | None = port.stopListening() if port is not None else None
         return closed
 

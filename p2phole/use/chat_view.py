@@ -12,7 +12,7 @@ from itertools import islice
 
 from prompt_toolkit.utils import get_cwidth
 
-from p2phole.use.chat_model import Transcript, Entry, Kind, Mark, Person
+from p2phole.use.chat_model import Entry, Kind, Mark, Person, Transcript
 
 Row = list[tuple[str, str]]
 

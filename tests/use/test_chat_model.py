@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.use import chat_model
-from p2phole.use.chat_model import Transcript, Kind, Mark, Way
+from p2phole.use.chat_model import Kind, Mark, Transcript, Way
 
 NEAR = Way("lan", "192.168.1.2:4000", 0.001)
 FAR = Way("direct", "203.0.113.2:4000", 0.05)

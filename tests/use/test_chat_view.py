@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.text import harmless
 from p2phole.use import chat_view
-from p2phole.use.chat_model import Transcript, Mark, Way
+from p2phole.use.chat_model import Mark, Transcript, Way
 from p2phole.use.chat_view import Row, View, cut, milliseconds, rows_of, status, who, width_of, wrap
 
 NEAR = Way("lan", "192.168.1.2:4000", 0.0004)
