@@ -9,6 +9,7 @@ import termios
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from typing import Protocol as Interface
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
@@ -25,6 +26,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.styles import Style
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from p2phole.errors import LocalError
 from p2phole.use.chat_typed import completions
@@ -70,41 +72,53 @@ class _Transcript(UIControl):
 
 
 class _Completer(Completer):
-    def __init__(self, names: Callable[[], list[str]]) -> None:
-        self._names = names
+    def __init__(self, user: User) -> None:
+        self._user = user
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        for replaced, text in completions(document.text_before_cursor, self._names()):
+        for replaced, text in completions(document.text_before_cursor, self._user.names):
             yield Completion(text, start_position=-replaced)
 
 
-class Screen:
-    """See above.  ``typed`` takes a line and tells whether it is done with it; ``leave``: the user wants to go;
-    ``status`` makes the status line so wide; ``terminal``: prompt_toolkit's input and output, in tests."""
+class User(Interface):
+    """Whom the screen tells what the user does, and asks what to show."""
 
-    def __init__(
-        self,
-        view: View,
-        typed: Callable[[str], bool],
-        leave: Callable[[], None],
-        status: Callable[[int], str],
-        names: Callable[[], list[str]],
-        to: Callable[[], str],
-        **terminal: Any,
-    ) -> None:
-        self._view = view
-        self._typed = typed
-        self._leave = leave
-        self._to = to
+    view: View
+
+    @property
+    def names(self) -> list[str]:
+        """That can be completed."""
+
+    @property
+    def to(self) -> str:
+        """To whom alone the user talks; empty: to everybody."""
+
+    def typed(self, line: str) -> bool:
+        """A line; whether it was taken: else it is to stay where it is."""
+
+    def leave(self) -> None:
+        """The user has had enough."""
+
+    def status(self, width: int) -> str:
+        """The status line, so wide."""
+
+
+class Screen:
+    """See above.  ``terminal``: prompt_toolkit's input and output, in tests."""
+
+    def __init__(self, user: User, **terminal: Any) -> None:
+        self.is_over = False
+        """Whether the terminal is given back, or about to be."""
+        self._user = user
+        self._view = user.view
         self._failed: Callable[[LocalError], None] = lambda error: None
         self._ended: Deferred[None] | None = None
         self._buffer = Buffer(
-            completer=_Completer(names),
+            completer=_Completer(user),
             history=InMemoryHistory(),
             multiline=False,
             accept_handler=self._accepted,
         )
-        self._status = status
         self._app: Application[None] = Application(
             layout=self._layout(),
             key_bindings=self._keys(),
@@ -116,10 +130,12 @@ class Screen:
         self._app.ttimeoutlen = ESCAPE_SECONDS
 
     def start(self, failed: Callable[[LocalError], None]) -> None:
-        """Take over the terminal; the reactor is running.  ``failed``: it has been given back, and why."""
+        """Take over the terminal; the loop is running.  ``failed``: it had to be given back, and why."""
+        if self.is_over:
+            return
         self._failed = failed
         self._ended = Deferred()
-        asyncio.get_running_loop().create_task(self._run())
+        self._task = asyncio.get_running_loop().create_task(self._run())
 
     def changed(self) -> None:
         """Something is to be drawn."""
@@ -127,11 +143,12 @@ class Screen:
 
     def stop(self) -> Deferred[None]:
         """Give the terminal back; fires when that is done."""
+        self.is_over = True
         done: Deferred[None] = Deferred()
         if self._ended is None:
             done.callback(None)
             return done
-        self._ended.chainDeferred(done)
+        self._ended.addCallback(done.callback)
         if self._app.is_running and not self._app.is_done:
             self._app.exit()
         return done
@@ -144,11 +161,11 @@ class Screen:
                 await self._app.run_async(set_exception_handler=False, handle_sigint=False)
         except (EOFError, OSError, termios.error):
             _log.debug("The terminal is gone.")
-            self._leave()
+            self._user.leave()
         except Exception as problem:
-            _log.failure("The screen has failed.")
+            _log.debug("The screen has failed.", log_failure=Failure())
             error = ScreenFailed(why=f"{type(problem).__name__}: {problem}")
-        self._ended = None
+        self.is_over, self._ended = True, None
         if error is not None:
             self._failed(error)
         ended.callback(None)
@@ -161,7 +178,7 @@ class Screen:
         # A loop that handles any signal takes over what the reactor notices the end of its children by.
         loop.add_signal_handler(signal.SIGCHLD, reapAllProcesses)
         # A terminal that is closed: the others are to be told that this one has left.
-        loop.add_signal_handler(signal.SIGHUP, self._leave)
+        loop.add_signal_handler(signal.SIGHUP, self._user.leave)
         loop.set_exception_handler(self._broken)
         try:
             yield
@@ -196,29 +213,29 @@ class Screen:
         return Layout(FloatContainer(body, [menu]))
 
     def _status_line(self) -> str:
-        return self._status(self._app.output.get_size().columns)
+        return self._user.status(self._app.output.get_size().columns)
 
     def _prompt(self) -> str:
-        to = self._to()
+        to = self._user.to
         return f"{cut(to, MOST_NAME)}> " if to else "> "
 
     def _accepted(self, buffer: Buffer) -> bool:
         self._view.to_end()
-        return not self._typed(buffer.text)
+        return not self._user.typed(buffer.text)
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
 
         @keys.add("c-c", eager=True)
         def _(event: KeyPressEvent) -> None:
-            self._leave()
+            self._user.leave()
 
         @keys.add("c-d")
         def _(event: KeyPressEvent) -> None:
             if self._buffer.text:
                 self._buffer.delete()
             else:
-                self._leave()
+                self._user.leave()
 
         @keys.add("c-z")
         def _(event: KeyPressEvent) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol as Interface
+from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from p2phole.addresses import is_loopback, is_private
-from p2phole.errors import P2pholeError
+from p2phole.errors import LocalError, P2pholeError
 from p2phole.peer.console import LineSplitter
 from p2phole.peer.talk import Talk
 from p2phole.peer.use import Host, Idle, Partner, Path
-from p2phole.session.errors import SessionOver
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.use import chat_typed
 from p2phole.use.chat_model import Transcript, Way
@@ -20,17 +22,47 @@ from p2phole.use.chat_view import View, status, who
 
 LOOK_SECONDS = 1.0
 """Time between two looks at the round trips."""
+LAST_SECONDS = 1.0
+"""What the others have to say that the last words have arrived."""
+
+_log = Logger()
+
+
+class Surface(Interface):
+    """Where a chat shows."""
+
+    def start(self, failed: Callable[[LocalError], None]) -> None:
+        """Show it, from within the reactor's loop; ``failed``: that is not possible any more."""
+
+    def stop(self) -> Deferred[None]:
+        """No longer; fires when that is done."""
 
 
 class Chat(Idle):
-    """See above; ``leave``: the user has had enough."""
+    """See above.  ``leave``: the user has had enough.  ``nobody``: what to say where nobody is here.
+    ``greetings`` go to each one once.  ``pair``: there is only one to meet."""
 
-    def __init__(self, transcript: Transcript, leave: Callable[[], None]) -> None:
+    screen: Surface
+
+    def __init__(
+        self,
+        transcript: Transcript,
+        leave: Callable[[], None],
+        nobody: str,
+        greetings: Sequence[str] = (),
+        pair: bool = False,
+    ) -> None:
         self.transcript = transcript
         self.view = View(transcript)
-        self._leave = leave
+        self.leave = leave
+        self._nobody = nobody
+        self._greetings = greetings
+        self._pair = pair
+        self._greeted: WeakSet[Partner] = WeakSet()
         self._talks: dict[Partner, Talk] = {}
         self._looks = LoopingCall(self._look)
+        self._all_said: Deferred[None] | None = None
+        """While stopping: fires when everybody who is here has everything."""
 
     # -- Use
 
@@ -39,12 +71,18 @@ class Chat(Idle):
         self._host = host
         self._looks.clock = host.clock
         self._looks.start(LOOK_SECONDS, now=False)
+        host.clock.callLater(0, self.screen.start, host.fail)
 
     def met(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
         transcript = self.transcript
         transcript.came(partner, self._host.label(partner), partner.fingerprint, partner.authenticated)
         talk = self._talks[partner] = Talk(self._host, partner, self)
+        if partner not in self._greeted:
+            self._greeted.add(partner)
+            for text in self._greetings:
+                transcript.greet(partner, text)
+                talk.send(text)
         for text in transcript.say_the_rest(partner):
             talk.send(text)
 
@@ -59,17 +97,30 @@ class Chat(Idle):
     def over(self, partner: Partner, error: P2pholeError) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
         self._talks.pop(partner).stop()
-        name, left = self.transcript.person(partner).name, isinstance(error, SessionOver)
+        name = self.transcript.person(partner).name
         self.transcript.left(partner)
-        self.transcript.note(f"{name} has left." if left else f"{name} is gone: {error}")
+        more = " /quit ends the chat." if self._pair else ""
+        self.transcript.note(f"{name} has left.{more}")
 
-    def stop(self) -> Deferred[None] | None:
+    def stop(self) -> Deferred[None]:
         """See :class:`~p2phole.peer.use.Use`."""
         if self._looks.running:
             self._looks.stop()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.screen.stop()
+        if self._is_due():
+            self._all_said = Deferred()
+            await self._all_said.addTimeout(LAST_SECONDS, self._host.clock, lambda result, seconds: None)
         for talk in self._talks.values():
             talk.stop()
-        return None
+        count = self.transcript.undelivered
+        if count:
+            _log.warn("{what} not arrived.", what="1 message has" if count == 1 else f"{count} messages have")
+
+    def _is_due(self) -> bool:
+        return any(person.due and person.way is not None for person in self.transcript.people)
 
     # -- Talker
 
@@ -81,13 +132,16 @@ class Chat(Idle):
     def arrived(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.talk.Talker`."""
         self.transcript.arrived(partner)
+        if self._all_said is not None and not self._all_said.called and not self._is_due():
+            self._all_said.callback(None)
 
     def drained(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.talk.Talker`."""
 
     def undelivered(self, partner: Partner, count: int) -> None:
         """See :class:`~p2phole.peer.talk.Talker`."""
-        self.transcript.lost(partner)
+        if partner in self._talks:  # else it was told already
+            self.transcript.lost(partner)
 
     # -- what the user does
 
@@ -113,9 +167,9 @@ class Chat(Idle):
         person = self.transcript.to
         return person.name if person is not None else ""
 
-    def status(self, nobody: str, width: int) -> str:
+    def status(self, width: int) -> str:
         """The status line."""
-        return status(self.transcript, nobody, self.view.unread, width)
+        return status(self.transcript, self._nobody, self.view.unread, width)
 
     def _say(self, text: str) -> bool:
         if any(talk.messages.full for talk in self._talks.values()):
@@ -133,13 +187,14 @@ class Chat(Idle):
         except LookupError as missing:
             self.transcript.warn(f"{missing.args[0]} has left: /to talks to everybody again.")
             return
-        for partner in partners:
-            self._talks[partner].send(text)  # type: ignore[index]
+        for partner, talk in self._talks.items():
+            if partner in partners:
+                talk.send(text)
 
     def _do(self, command: chat_typed.Command) -> None:
         transcript = self.transcript
         if command.name == "quit":
-            self._leave()
+            self.leave()
         elif command.name == "who":
             for line in who(transcript):
                 transcript.note(line)
