@@ -92,15 +92,16 @@ class Chat(Idle):
 
     def unlinked(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
-        self.transcript.away(partner)
+        if partner in self._talks:  # else it is over
+            self.transcript.away(partner)
 
     def over(self, partner: Partner, error: P2pholeError) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
         self._talks.pop(partner).stop()
-        name = self.transcript.person(partner).name
         self.transcript.left(partner)
-        more = " /quit ends the chat." if self._pair else ""
-        self.transcript.note(f"{name} has left.{more}")
+        if self._pair:
+            self._nobody = "the other side has left"
+            self.transcript.note("/quit ends the chat.")
 
     def stop(self) -> Deferred[None]:
         """See :class:`~p2phole.peer.use.Use`."""

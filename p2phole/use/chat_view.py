@@ -211,7 +211,7 @@ def _as_many_as_fit(parts: list[str], width: int) -> str:
 
 
 PROOFS = {
-    "secret": "has the secret",
+    "secret": "proven",
     "pinned": "known to you",
     "tofu": "named by the broker alone",
 }
