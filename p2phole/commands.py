@@ -33,6 +33,7 @@ class Options(PlainOptions):
         yield "broker", None, _broker_options, "introduce peers to each other"
         yield "peer", None, _peer_options, "meet the peers of a room and talk to them directly"
         yield "chat", None, _chat_options, "talk to somebody, by a code or in a room"
+        yield "status", None, _status_options, "show what runs here, and whom it is connected to"
         yield "check", None, _check_options, "say what this network does to direct connections"
         yield "id", None, _id_options, "show this peer's key, keep and name those of others"
         yield "secret", None, _secret_options, "make a secret for a room"
@@ -60,6 +61,13 @@ def peer(options: Any) -> int:
 def chat(options: Any) -> int:
     """``p2phole chat``."""
     from p2phole.use.chat import run
+
+    return run(options)
+
+
+def status(options: Any) -> int:
+    """``p2phole status``."""
+    from p2phole.use.status import run
 
     return run(options)
 
@@ -96,6 +104,7 @@ COMMANDS = {
     "broker": broker,
     "peer": peer,
     "chat": chat,
+    "status": status,
     "check": check,
     "id": identity,
     "secret": secret,
@@ -119,6 +128,12 @@ def _chat_options() -> usage.Options:
     from p2phole.use.chat import Options
 
     return Options()
+
+
+def _status_options() -> usage.Options:
+    from p2phole.use.status import Options
+
+    return Options()  # type: ignore[no-untyped-call]
 
 
 def _check_options() -> usage.Options:

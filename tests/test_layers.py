@@ -67,6 +67,7 @@ PURE = (
     "use.chat_model",
     "use.chat_typed",
     "use.chat_view",
+    "use.times",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
@@ -87,7 +88,15 @@ AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
-PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat", "use.chat_face"}
+PEOPLE = {
+    "people.command",
+    "people.secret",
+    "use.running",
+    "use.options",
+    "use.chat",
+    "use.chat_face",
+    "use.status",
+}
 """And the commands for people."""
 RUNS = {
     "broker.tap",
@@ -103,7 +112,7 @@ RUNS = {
 }
 """And what has events to tell, or options."""
 
-REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running"}
+REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running", "use.status"}
 """The only ones that import the reactor, each within a function."""
 BINDS = {"punch.shared_port"}
 

@@ -6,7 +6,7 @@ import os
 import stat
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -60,20 +60,23 @@ def check(path: Path) -> None:
         raise FolderUnsafe(folder=path, why="others may replace it")
 
 
-def sockets(path: Path) -> Iterator[Path]:
-    """What may be the socket of a peer, by name."""
+def sockets(path: Path) -> list[Path]:
+    """What may be the socket of a peer, the newest first.  Raises :class:`FolderUnsafe`, :class:`OSError`."""
     try:
         check(path)
-        names = sorted(name for name in os.listdir(path) if name.endswith(SUFFIX))
+        names = [name for name in os.listdir(path) if name.endswith(SUFFIX)]
     except FileNotFoundError:
-        return
-    for name in names[:MOST_SOCKETS]:
+        return []
+    found: list[tuple[float, Path]] = []
+    for name in names:
         try:
-            found = os.lstat(path / name)
+            status = os.lstat(path / name)
         except OSError:
-            continue
-        if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid():
-            yield path / name
+            continue  # it has ended
+        if stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid():
+            found.append((status.st_mtime, path / name))
+    found.sort(reverse=True)
+    return [each for _, each in found[:MOST_SOCKETS]]
 
 
 def forget(socket: Path, now: Callable[[], float] = time.time) -> None:

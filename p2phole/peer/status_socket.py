@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -19,6 +20,8 @@ from p2phole.peer.status import MOST_BYTES, Report, decode, encode
 
 ANSWER_SECONDS = 2.0
 """What a process has to answer, and another one to read the answer."""
+MOST_SWEPT = 8
+"""Sockets that a process looks at when it starts."""
 MOST_QUESTIONS = 32
 """At a time; the rest is turned away."""
 
@@ -77,11 +80,14 @@ class StatusSocket:
 
     def open(self) -> None:
         """Make it."""
+        folder = self._path.parent
         try:
-            status_folder.make(self._path.parent)
+            status_folder.make(folder)
             self._port = self._reactor.listenUNIX(str(self._path), self._answers, mode=0o600)
         except Exception as problem:  # a path that is too long, no room, no right, no such sockets at all
             _log.debug("p2phole status will not show this process: {why}", why=problem)
+        else:
+            Deferred.fromCoroutine(sweep(self._reactor, folder))
 
     def close(self) -> Deferred[None] | None:
         """Remove it."""
@@ -113,8 +119,6 @@ class _Question(Protocol):
 
 async def ask(reactor: Any, path: Path) -> Report | str | None:
     """One process; None: it is no more.  Why not, where it does not answer as it has to."""
-    from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
-
     question = _Question()
     try:
         endpoint = UNIXClientEndpoint(reactor, str(path), timeout=ANSWER_SECONDS)
@@ -133,13 +137,22 @@ async def ask(reactor: Any, path: Path) -> Report | str | None:
         return f"no answer within {ANSWER_SECONDS:g} s"
 
 
+async def sweep(reactor: Any, folder: Path) -> None:
+    """Remove what processes that were killed a while ago have left behind; a few at a time."""
+    try:
+        for path in status_folder.sockets(folder)[:MOST_SWEPT]:
+            await ask(reactor, path)
+    except (LocalError, OSError) as problem:
+        _log.debug("{folder}: {why}", folder=folder, why=problem)
+
+
 async def ask_all(reactor: Any, folder: Path) -> tuple[list[Report], list[tuple[str, str]]]:
     """All of this user: who has answered, and of whom not the names of their sockets and why.
 
     Raises :class:`LocalError`.
     """
     try:
-        paths = list(status_folder.sockets(folder))
+        paths = status_folder.sockets(folder)
     except OSError as problem:
         raise LocalError(why=f"{folder}: {problem.strerror}") from None
     asked = [Deferred.fromCoroutine(ask(reactor, path)) for path in paths]

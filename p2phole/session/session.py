@@ -12,7 +12,7 @@ from typing import Protocol as Interface
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.errors import P2pholeError
-from p2phole.session.attachment import Attachment, Link
+from p2phole.session.attachment import Attachment, Link, Tally
 from p2phole.session.errors import Forgotten, SessionOver
 from p2phole.session.frames import HEADER, BadFrame, Frame, Kind
 from p2phole.session.greeting import Greeting, read_greeting
@@ -59,6 +59,7 @@ class Session:
         pools: Pools,
         resume_for: float,
     ) -> None:
+        self.tally = Tally()
         self._clock = clock
         self._ident = ident
         self._user = user
@@ -89,6 +90,11 @@ class Session:
         if self._error is not None:
             raise SessionOver(why=str(self._error))
         return self._table.open(purpose, user, argument)
+
+    @property
+    def streams(self) -> int:
+        """How many are open, either side's."""
+        return len(self._table)
 
     def attach(self, link: Link) -> Attachment:
         """A proven link.  One that is in use stays in use until the other side has greeted on this one."""

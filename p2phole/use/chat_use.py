@@ -10,11 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from p2phole.addresses import is_loopback, is_private
 from p2phole.errors import LocalError, P2pholeError
 from p2phole.peer.console import LineSplitter
 from p2phole.peer.talk import Talk
-from p2phole.peer.use import Host, Idle, Partner, Path
+from p2phole.peer.use import Host, Idle, Partner
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.use import chat_typed
 from p2phole.use.chat_model import Transcript, Way
@@ -220,14 +219,4 @@ class Chat(Idle):
             if path is None:
                 self.transcript.away(partner)
             else:
-                self.transcript.here(partner, Way(kind_of(path), str(path.remote), path.round_trip))
-
-
-def kind_of(path: Path) -> str:
-    """In a word, as people have it."""
-    if path.candidate == "relay":
-        return "relayed"
-    ip = path.remote.ip
-    if is_private(ip) or is_loopback(ip):
-        return "lan"
-    return "ipv6" if ip.version == 6 else "direct"
+                self.transcript.here(partner, Way(path.kind, str(path.remote), path.round_trip))

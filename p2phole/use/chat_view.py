@@ -13,6 +13,7 @@ from itertools import islice
 from prompt_toolkit.utils import get_cwidth
 
 from p2phole.use.chat_model import Entry, Kind, Mark, Person, Transcript
+from p2phole.use.times import round_trip
 
 Row = list[tuple[str, str]]
 
@@ -40,13 +41,6 @@ GUTTER = 3
 def clock(at: float) -> str:
     """The time of day, where this machine is."""
     return time.strftime("%H:%M", time.localtime(at))
-
-
-def milliseconds(seconds: float) -> str:
-    """A round trip in words."""
-    if seconds < 0.001:
-        return "<1 ms"
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def width_of(text: str) -> int:
@@ -177,7 +171,7 @@ def person_in_short(person: Person) -> str:
         waiting = f" \N{MIDDLE DOT} {len(person.due)} waiting" if person.due else ""
         return f"{name} \N{MIDDLE DOT} away{waiting}"
     trip = person.way.round_trip
-    measured = "" if trip is None else f" \N{MIDDLE DOT} {milliseconds(trip)}"
+    measured = "" if trip is None else f" \N{MIDDLE DOT} {round_trip(trip)}"
     return f"{name} \N{MIDDLE DOT} {person.way.path}{measured}"
 
 
@@ -226,7 +220,7 @@ def who(transcript: Transcript) -> list[str]:
             line = f"{person.name}: away since {clock(person.since)}, {len(person.due)} waiting, {proof}"
         else:
             trip = person.way.round_trip
-            measured = "" if trip is None else f", {milliseconds(trip)}"
+            measured = "" if trip is None else f", {round_trip(trip)}"
             line = f"{person.name}: {person.way.path}{measured}, {person.way.remote}, {proof}"
         lines.append(line)
     return lines or ["Nobody is here."]

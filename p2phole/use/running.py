@@ -64,8 +64,9 @@ def _service(
 ) -> Any:
     # Imported when it is wanted: --help is quick without.
     from p2phole.peer.service import PeerService
+    from p2phole.peer.status_use import Status
 
-    uses = list(build(reactor))
+    uses = [*build(reactor), Status(reactor, command, given.settings)]
     if given.wait is not None:
         uses.append(Patience(given.wait))
     return PeerService(

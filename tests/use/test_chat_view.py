@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole.text import harmless
 from p2phole.use import chat_view
 from p2phole.use.chat_model import Mark, Transcript, Way
-from p2phole.use.chat_view import Row, View, cut, milliseconds, rows_of, status, who, width_of, wrap
+from p2phole.use.chat_view import Row, View, cut, rows_of, status, who, width_of, wrap
 
 NEAR = Way("lan", "192.168.1.2:4000", 0.0004)
 FAR = Way("direct", "203.0.113.2:4000", 0.0123)
@@ -175,10 +175,6 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(self.status(), " new · lan · <1 ms")
         self.it.say("for both")
         self.assertEqual(self.status(), " new · lan · <1 ms   old · away · 1 waiting")
-
-    def test_round_trips(self) -> None:
-        for seconds, text in ((0.0002, "<1 ms"), (0.001, "1 ms"), (0.2, "200 ms"), (1.25, "1.2 s")):
-            self.assertEqual(milliseconds(seconds), text)
 
     def test_who(self) -> None:
         self.patch(chat_view, "clock", lambda at: "12:00")
