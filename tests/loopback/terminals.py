@@ -31,7 +31,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         mine = ("P2PHOLE_", "XDG_", "SSL_", "NO_COLOR", "PROMPT_TOOLKIT")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(mine)}
-        environment = {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "TERM": kind, "LC_ALL": "C.UTF-8"}
+        places = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home.parent / "run"), "PYTHONPATH": str(ROOT)}
+        environment = {**kept, **places, "TERM": kind, "LC_ALL": "C.UTF-8"}
         master, self._slave = pty.openpty()
         self._master = master
         self._resize(columns, rows)
