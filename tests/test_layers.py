@@ -95,6 +95,7 @@ PEOPLE = {
     "use.options",
     "use.chat",
     "use.chat_face",
+    "use.piping",
     "use.status",
 }
 """And the commands for people."""
