@@ -8,6 +8,7 @@ No transport is seen: a :class:`Link` is written to, and tells back what came
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IReactorTime
@@ -34,8 +35,18 @@ class Link(Interface):
         """Nothing of it is wanted any more: close it at once."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """Bytes that have come and gone over all links of a session."""
+
+    came: int = 0
+    went: int = 0
+
+
 class Upper(Interface):
     """What an attachment needs of its session."""
+
+    tally: Tally
 
     @property
     def received(self) -> int:
@@ -108,6 +119,7 @@ class Attachment:
     def write(self, data: bytes) -> None:
         """See :class:`~p2phole.session.sender.Line`."""
         if not self.over:
+            self._upper.tally.went += len(data)
             self._link.write(data)
 
     def due(self) -> bytes | None:
@@ -137,6 +149,7 @@ class Attachment:
         """Bytes from the link.  If they break the protocol, the session is over."""
         if self.over:
             return
+        self._upper.tally.came += len(data)
         try:
             frames = self._reader.feed(data)
         except BadFrame as error:
