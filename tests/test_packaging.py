@@ -84,8 +84,8 @@ class WheelTests(SynchronousTestCase):
             self.assertRegex(commands, rf"(?m)^ +{command} ")
             twistd = (python, "-c", "from twisted.scripts.twistd import run; run()", command, "--help")
             self.assertIn("--config=", run(*twistd, cwd=fresh))
-        parse = "from twisted.internet.endpoints import *; print(type(serverFromString(None, 'p2p:broker=x')).__name__)"
-        self.assertEqual(run(python, "-c", parse, cwd=fresh).strip(), "P2PServerEndpoint")
+        parse = "from twisted.internet.endpoints import *; print(serverFromString(None, 'p2p:broker=x'))"
+        self.assertIn("P2PServerEndpoint", run(python, "-c", parse, cwd=fresh))
         self.assertRegex(run(fresh / "bin" / "p2phole", "--version", cwd=fresh), r"^p2phole [0-9.]+\n$")
 
 

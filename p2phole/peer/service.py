@@ -31,8 +31,9 @@ from p2phole.peer.process import shared
 from p2phole.peer.settings import PeerSettings
 from p2phole.peer.several import Several
 from p2phole.peer.sleep import Sleep, seconds_asleep
+from p2phole.peer.status_use import Status
 from p2phole.peer.trust import People, make_trust
-from p2phole.peer.use import Partner, Use
+from p2phole.peer.use import Partner, Standing, Use
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure import agreement
@@ -360,6 +361,12 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.use.Host`."""
         return [conversation for conversation in self._conversations if conversation.is_open]
 
+    @property
+    def standing(self) -> Standing:
+        """See :class:`~p2phole.peer.use.Host`."""
+        room = self.trust.number or self._settings.room
+        return Standing(self.mine.fingerprint, room, self._link is not None)
+
     def label(self, partner: Partner) -> str:
         """See :class:`~p2phole.peer.use.Host`."""
         same = [other for other in self.partners if other.name == partner.name]
@@ -393,4 +400,4 @@ class PeerService(Service):
 def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:
     """The peer that the settings describe."""
     lines = Lines(reactor, settings.messages, shows=settings.events != "-")
-    return PeerService(reactor, settings, fail, [lines])
+    return PeerService(reactor, settings, fail, [lines, Status(reactor, "peer", settings)])
