@@ -103,10 +103,6 @@ class Process:
             )
 
     @property
-    def output(self) -> str:
-        return self._files[0].read_text()
-
-    @property
     def told(self) -> str:
         return self._files[1].read_text()
 
