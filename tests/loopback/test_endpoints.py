@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ from tests.loopback.test_loopback import on_stage
 from tests.loopback.test_loopback import until as until_there
 
 MANY = 8_000_000
+
+
+@pytest.fixture(autouse=True)
+def own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the peers of this process can be asked for their status."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
 def written(port: int, folder: Path, *parts: str) -> str:
@@ -85,6 +92,13 @@ def test_twistd_as_it_is(stage: Stage) -> None:
         client = stage.process(f"to {whom}", name(whom, "name=user"), "file", python=FETCH)
         assert client.process.wait(30) == 0, client.told
         assert client.output.split() == ["200", str(MANY), digest(noise(MANY))]
+    status = stage.process("status", "status", "--json")
+    assert status.process.wait(30) == 0, status.told
+    shown = [json.loads(line) for line in status.output.splitlines()]
+    assert sorted((each["name"], each["command"]) for each in shown) == [
+        ("bob", "endpoint"),
+        ("carol", "endpoint"),
+    ]
 
 
 def test_what_is_wrong_is_told_in_a_line(stage: Stage) -> None:
