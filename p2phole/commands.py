@@ -33,6 +33,8 @@ class Options(PlainOptions):
         yield "broker", None, _broker_options, "introduce peers to each other"
         yield "peer", None, _peer_options, "meet the peers of a room and talk to them directly"
         yield "chat", None, _chat_options, "talk to somebody, by a code or in a room"
+        yield "send", None, _send_options, "send files, folders or a text"
+        yield "receive", None, _receive_options, "receive what is sent"
         yield "check", None, _check_options, "say what this network does to direct connections"
         yield "id", None, _id_options, "show this peer's key, keep and name those of others"
         yield "secret", None, _secret_options, "make a secret for a room"
@@ -60,6 +62,20 @@ def peer(options: Any) -> int:
 def chat(options: Any) -> int:
     """``p2phole chat``."""
     from p2phole.use.chat import run
+
+    return run(options)
+
+
+def send(options: Any) -> int:
+    """``p2phole send``."""
+    from p2phole.use.files.send import run
+
+    return run(options)
+
+
+def receive(options: Any) -> int:
+    """``p2phole receive``."""
+    from p2phole.use.files.receive import run
 
     return run(options)
 
@@ -96,6 +112,8 @@ COMMANDS = {
     "broker": broker,
     "peer": peer,
     "chat": chat,
+    "send": send,
+    "receive": receive,
     "check": check,
     "id": identity,
     "secret": secret,
@@ -117,6 +135,18 @@ def _peer_options() -> usage.Options:
 
 def _chat_options() -> usage.Options:
     from p2phole.use.chat import Options
+
+    return Options()
+
+
+def _send_options() -> usage.Options:
+    from p2phole.use.files.send import Options
+
+    return Options()
+
+
+def _receive_options() -> usage.Options:
+    from p2phole.use.files.receive import Options
 
     return Options()
 

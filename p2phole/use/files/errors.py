@@ -14,7 +14,7 @@ class Unfit(LocalError):
 
 
 class Incomplete(LocalError):
-    """{missing} of {all} did not arrive: {why}. Start again on both sides for the rest."""
+    """{missing} of {all} did not arrive, as told above: start again on both sides for the rest."""
 
 
 class Refused(LocalError):
@@ -41,8 +41,8 @@ class CannotWrite(LocalError):
     """{path} cannot be written ({why}): what has arrived is kept, put that right and start again."""
 
 
-class NobodyToAsk(LocalError):
-    """There is no terminal to ask at whether to take it: give -y."""
+class Misbehaved(LocalError):
+    """Nothing more is taken from {name}, who breaks the protocol of files: {why}."""
 
 
 def why(problem: OSError) -> str:

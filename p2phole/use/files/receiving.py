@@ -34,6 +34,7 @@ from p2phole.use.files.listing import (
     encode_plan,
     encode_result,
 )
+from p2phole.use.files.pace import in_bytes
 from p2phole.use.files.records import AT, BEGIN, SAME, Kind, RecordReader, from_json, record
 from p2phole.use.files.sending import Work
 from p2phole.use.files.store import Clash, Found, Incoming, Store
@@ -75,6 +76,9 @@ class ReceivingUser(Interface):
 
     def failed(self, path: str, why: str) -> None:
         """This one is not."""
+
+    def settled(self, result: Result) -> None:
+        """What has arrived; the other side is told, too."""
 
     def over(self, result: Result | None, error: P2pholeError | None) -> None:
         """What has arrived, the other side knows; or why it ended too early."""
@@ -495,6 +499,7 @@ class Receiving:
         self._stream.write(record(Kind.RESULT, encode_result(result)))
         self._stream.finish()
         self._life.settled()
+        self._user.settled(result)
 
     def close(self, error: P2pholeError | None) -> None:
         """It ended."""
@@ -534,16 +539,6 @@ def _for_them(error: P2pholeError) -> str:
     if isinstance(error, CannotWrite):
         return "{path} cannot be written there ({why})".format(**error.fields)
     return str(error.fields.get("why", error))
-
-
-def in_bytes(size: float) -> str:
-    """``12.3 MB``, as people read it: powers of ten."""
-    units = ["bytes", "kB", "MB", "GB", "TB"]
-    at = 0
-    while size >= 999.5 and at < len(units) - 1:
-        size /= 1000
-        at += 1
-    return f"{size:.3g} {units[at]}" if at and size < 99.95 else f"{size:.0f} {units[at]}"
 
 
 def _build() -> Callable[[Receiving], Life]:

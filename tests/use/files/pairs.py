@@ -40,6 +40,7 @@ class Told:
         self.taken = 0
         self.result: Result | None = None
         self.error: P2pholeError | None = None
+        self.settlement: Result | None = None
         self.ends = 0
 
     def asked(self, proposal: Proposal) -> Deferred[Clash | None]:
@@ -64,6 +65,9 @@ class Told:
 
     def failed(self, path: str, why: str) -> None:
         self.failures[path] = why
+
+    def settled(self, result: Result) -> None:
+        self.settlement = result
 
     def over(self, result: Result | None, error: P2pholeError | None) -> None:
         assert not self.ends
