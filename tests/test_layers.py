@@ -62,6 +62,11 @@ PURE = (
     "check.settings",
     "check.errors",
     "people.times",
+    "use.files.errors",
+    "use.files.names",
+    "use.files.records",
+    "use.files.listing",
+    "use.files.pace",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
@@ -83,6 +88,7 @@ AROUND = {"launch", "options", "coercion", "events"}
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
 PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat"}
+PEOPLE |= {"use.files.send", "use.files.receive"}
 """And the commands for people."""
 RUNS = {
     "broker.tap",

@@ -26,6 +26,8 @@ from p2phole.people.command import Options as IdOptions
 from p2phole.punch.verdict import REASONS
 from p2phole.session.frames import Kind
 from p2phole.use.chat import Options as ChatOptions
+from p2phole.use.files.receive import Options as ReceiveOptions
+from p2phole.use.files.send import Options as SendOptions
 from tests.docs import PAGES, ROOT, bare, blocks, code, read, table
 from tests.natlab.__main__ import COMMANDS as LABORATORY
 from tests.natlab.__main__ import PROFILES
@@ -43,9 +45,11 @@ def long_options(options: Options) -> set[str]:
 
 BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()), long_options(ServerOptions())
 CHECK, ID, CHAT = (long_options(kind()) for kind in (CheckOptions, IdOptions, ChatOptions))
+SEND, RECEIVE = (long_options(kind()) for kind in (SendOptions, ReceiveOptions))
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
 NONE = {"help", "version"}
 OURS = {"broker": BROKER, "peer": PEER, "chat": CHAT, "check": CHECK, "id": ID, "secret": NONE, "demo": NONE}
+OURS |= {"send": SEND, "receive": RECEIVE}
 NATLAB = {"site", "host"}
 
 
@@ -116,7 +120,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """Every option that is mentioned exists somewhere."""
-        known = BROKER | PEER | CHAT | CHECK | ID | TWISTD | NATLAB
+        known = BROKER | PEER | CHAT | SEND | RECEIVE | CHECK | ID | TWISTD | NATLAB
         for page in PAGES:
             for line in code(page.read_text("utf-8")):
                 self.assertEqual(set(_OPTION.findall(line)) - known, set(), f"{page.name}: {line}")

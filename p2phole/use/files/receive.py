@@ -23,7 +23,7 @@ from p2phole.use import options, running
 from p2phole.use.files.asking import Terminal
 from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved, Stopped
 from p2phole.use.files.listing import Offer, Result
-from p2phole.use.files.pace import counted, in_bytes, in_numbers, in_time, named
+from p2phole.use.files.pace import counted, in_bytes, in_numbers, named
 from p2phole.use.files.receiving import Proposal, Receiving
 from p2phole.use.files.screen import Screen
 from p2phole.use.files.send import PURPOSE, in_words
@@ -192,12 +192,8 @@ class Receive(Idle):
         if offer is not None and not result.failures:
             where = named(attempt.names)
             numbers = in_numbers(offer.files, offer.folders, offer.size)
-            self.screen.say(f"{where} in {self.folder}, verified: {numbers}{self._speed()}.")
+            self.screen.say(f"{where} in {self.folder}, verified: {numbers}{self.screen.summary}.")
         self._linger = self.host.clock.callLater(LINGER_SECONDS, self._conclude, result)
-
-    def _speed(self) -> str:
-        seconds, moved = self.screen.seconds, self.screen.moved
-        return f" in {in_time(seconds)}, {in_bytes(moved / seconds)}/s" if seconds >= 1 and moved else ""
 
     def _conclude(self, result: Result) -> None:
         if self._linger is not None and self._linger.active():

@@ -499,6 +499,7 @@ class Receiving:
         self._stream.write(record(Kind.RESULT, encode_result(result)))
         self._stream.finish()
         self._life.settled()
+        self._user.progress(self._passed, self._moved)
         self._user.settled(result)
 
     def close(self, error: P2pholeError | None) -> None:

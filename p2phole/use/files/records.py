@@ -18,8 +18,9 @@ HEADER = struct.Struct("!BI")
 """Kind, and bytes that follow."""
 MOST_RECORD = 65_536
 """Bytes of a record other than DATA."""
-PIECE = 128 * 1024
-"""Bytes of a DATA record, at the most, and of a file that are read at a time."""
+PIECE = 65_515
+"""Bytes of a DATA record, at the most, and of a file that are read at a time: with its header the payload of one
+full frame of the session."""
 BEGIN = struct.Struct("!IQ")
 """Of FILE: which entry, and from which byte on."""
 SAME = struct.Struct("!I32s")

@@ -78,7 +78,7 @@ class Screen:
 
     def begin(self, total: int) -> None:
         """So many bytes are to come, or to go."""
-        self._total, self._done = total, 0
+        self._total, self._done, self._moved = total, 0, 0
         self._since = self._clock.seconds()
         self._pace.forget()
         if not self._loop.running:
@@ -98,14 +98,14 @@ class Screen:
         self._pace.forget()
 
     @property
-    def seconds(self) -> float:
-        """Since :meth:`begin`."""
-        return self._clock.seconds() - self._since
-
-    @property
-    def moved(self) -> int:
-        """Bytes that were moved since then."""
-        return self._moved
+    def summary(self) -> str:
+        """The end of the last line: how much of it moved, where that is not all, how long it took, how fast."""
+        seconds, text = self._clock.seconds() - self._since, ""
+        if self._moved < self._total:
+            text = f", {in_bytes(self._moved)} of it now"
+        if seconds >= 1 and self._moved:
+            text += f", in {in_time(seconds)}, {in_bytes(self._moved / seconds)}/s"
+        return text
 
     def end(self) -> None:
         """No more of this."""

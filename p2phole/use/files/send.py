@@ -23,7 +23,7 @@ from p2phole.text import harmless
 from p2phole.use import options, running
 from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved, Refused, Stopped
 from p2phole.use.files.listing import Offer, Result, encode_offer
-from p2phole.use.files.pace import counted, in_bytes, in_numbers, in_time, named
+from p2phole.use.files.pace import counted, in_numbers, named
 from p2phole.use.files.records import MOST_RECORD
 from p2phole.use.files.screen import Screen
 from p2phole.use.files.sending import Sending, Work
@@ -226,12 +226,8 @@ class Send(Idle):
             self.screen.say(f"{name} has it.")
         else:
             tops = named(tuple(entry.path for entry in entries if "/" not in entry.path))
-            self.screen.say(f"{name} has {tops}, verified: {in_numbers(*self._numbers())}{self._speed()}.")
+            self.screen.say(f"{name} has {tops}, verified: {in_numbers(*self._numbers())}{self.screen.summary}.")
         self.host.finish()
-
-    def _speed(self) -> str:
-        seconds, moved = self.screen.seconds, self.screen.moved
-        return f" in {in_time(seconds)}, {in_bytes(moved / seconds)}/s" if seconds >= 1 and moved else ""
 
     def fail(self, error: LocalError) -> None:
         """It can't go on."""

@@ -325,8 +325,7 @@ class Sending:
             self._digest.update(data)
             self._passed += len(data)
             self._moved += len(data)
-            self._write(HEADER.pack(Kind.DATA, len(data)))
-            self._write(data)
+            self._write(HEADER.pack(Kind.DATA, len(data)) + data)
         else:
             self._reading.close()
             self._reading = None
