@@ -42,6 +42,7 @@ PURE = (
     "session.kept",
     "session.pool",
     "session.greeting",
+    "session.silence",
     "session.errors",
     "secure.roles",
     "secure.preface",
@@ -87,8 +88,8 @@ AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
-PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat"}
-PEOPLE |= {"use.files.send", "use.files.receive"}
+PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat", "use.piping"}
+PEOPLE |= {"use.send", "use.receive"}
 """And the commands for people."""
 RUNS = {
     "broker.tap",

@@ -26,8 +26,8 @@ from p2phole.people.command import Options as IdOptions
 from p2phole.punch.verdict import REASONS
 from p2phole.session.frames import Kind
 from p2phole.use.chat import Options as ChatOptions
-from p2phole.use.files.receive import Options as ReceiveOptions
-from p2phole.use.files.send import Options as SendOptions
+from p2phole.use.receive import Options as ReceiveOptions
+from p2phole.use.send import Options as SendOptions
 from tests.docs import PAGES, ROOT, bare, blocks, code, read, table
 from tests.natlab.__main__ import COMMANDS as LABORATORY
 from tests.natlab.__main__ import PROFILES
@@ -48,8 +48,18 @@ CHECK, ID, CHAT = (long_options(kind()) for kind in (CheckOptions, IdOptions, Ch
 SEND, RECEIVE = (long_options(kind()) for kind in (SendOptions, ReceiveOptions))
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
 NONE = {"help", "version"}
-OURS = {"broker": BROKER, "peer": PEER, "chat": CHAT, "check": CHECK, "id": ID, "secret": NONE, "demo": NONE}
-OURS |= {"send": SEND, "receive": RECEIVE}
+OURS = {
+    "broker": BROKER,
+    "peer": PEER,
+    "chat": CHAT,
+    "pipe": CHAT,
+    "send": SEND,
+    "receive": RECEIVE,
+    "check": CHECK,
+    "id": ID,
+    "secret": NONE,
+    "demo": NONE,
+}
 NATLAB = {"site", "host"}
 
 
@@ -206,7 +216,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(self.column("reason in `failed`", "docs/operating.md"), list(REASONS))
 
     def test_disconnect_reasons(self) -> None:
-        self.assertEqual(set(self.column("reason in `disconnected`")), literals("_close", "_let_go"))
+        self.assertEqual(set(self.column("reason in `disconnected`")), literals("hang_up", "_tell_gone"))
 
     def test_events(self) -> None:
         rows = {

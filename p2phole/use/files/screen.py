@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TextIO
 
 from rich.console import Console
@@ -154,3 +155,11 @@ class Screen:
         bar = ProgressBar(total=max(self._total, 1), completed=self._done if self._total else 1)
         grid.add_row(Text(self._name.rpartition("/")[2]), bar, share, *(Text(figure) for figure in figures))
         console.print(grid)
+
+
+def take_standard_error(clock: IReactorTime) -> Screen:
+    """A screen on standard error; on a terminal it also has what others say there, so that it stays above."""
+    screen = Screen(sys.stderr, clock)
+    if screen.isatty():
+        sys.stderr = screen
+    return screen

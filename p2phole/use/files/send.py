@@ -1,95 +1,25 @@
-"""``p2phole send``: files, folders or a text, to one other side."""
+"""Sends files, folders or a text to one other side, also when that one is started again."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
-from twisted.python.usage import UsageError
 
 from p2phole.errors import LocalError, P2pholeError
-from p2phole.peer.use import Host, Idle, Partner, Use
-from p2phole.secure import codes
+from p2phole.peer.use import Host, Idle, Partner
 from p2phole.session.errors import Aborted, NotOffered
 from p2phole.session.errors import Refused as StreamRefused
-from p2phole.text import harmless
-from p2phole.use import options, running
 from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved, Refused, Stopped
-from p2phole.use.files.listing import Offer, Result, encode_offer
+from p2phole.use.files.listing import Result
 from p2phole.use.files.pace import counted, in_numbers, named
-from p2phole.use.files.records import MOST_RECORD
 from p2phole.use.files.screen import Screen
 from p2phole.use.files.sending import Sending, Work
 from p2phole.use.files.source import Sources, find
 
 PURPOSE = "files"
-
-
-class Options(options.Options):
-    """The options of sending.  ``paths``: what to send; ``text``: instead of that."""
-
-    synopsis = "[options] FILE... [CODE]"
-    longdesc = (
-        "Sends files, whole folders, or a text, directly to who types the command that is shown. What has arrived "
-        "is verified there, and not sent again when either side was stopped and both are started again. "
-        "Exit status 0: all of it is there."
-    )
-    optParameters = [["text", None, None, "send this instead of files"]]
-    paths: tuple[Path, ...] = ()
-    text: str | None = None
-
-    def parseArgs(self, *arguments: str) -> None:
-        if arguments and not os.path.lexists(arguments[-1]) and (code := _code(arguments[-1])) is not None:
-            self.code = code
-            arguments = arguments[:-1]
-        self.paths = tuple(Path(each).absolute() for each in arguments)
-
-    def settle(self) -> None:
-        if self.code is None and not any(self.given(key) for key in ("room", "secret-file", "to")):
-            self["invite"] = 1
-        super().settle()
-        self.text = self["text"]
-        if bool(self.paths) == (self.text is not None):
-            raise UsageError("what to send? give files or folders, or --text TEXT")
-        if self.text is not None:
-            try:
-                size = len(encode_offer(Offer(text=self.text)))
-            except UnicodeEncodeError:
-                raise UsageError("--text: it is not valid UTF-8") from None
-            if size > MOST_RECORD // 2:
-                raise UsageError("--text: it is too long, send it as a file")
-        for path in self.paths:
-            if not os.path.exists(path):
-                raise UsageError(f"{harmless(str(path))}: there is no such file or folder")
-
-
-def _code(text: str) -> codes.Code | None:
-    try:
-        return codes.parse(text)
-    except ValueError:
-        return None
-
-
-def run(given: Options) -> int:
-    """What ``p2phole send`` runs, to its exit status."""
-    return running.run("receive", given, lambda reactor: _uses(given, reactor))
-
-
-def _uses(given: Options, reactor: Any) -> Sequence[Use]:
-    screen = Screen(sys.stderr, reactor)
-    if screen.isatty():
-        sys.stderr = screen
-    work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    settings = given.settings
-    alone = settings.code is not None or settings.invite or settings.to is not None
-    return [Send(given.paths, given.text, work, screen, alone)]
 
 
 class Send(Idle):
