@@ -27,15 +27,14 @@ from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong, Invitation
 from p2phole.peer.lines import Lines
 from p2phole.peer.members import Members
 from p2phole.peer.presence import Presence
+from p2phole.peer.process import shared
 from p2phole.peer.settings import PeerSettings
 from p2phole.peer.several import Several
 from p2phole.peer.sleep import Sleep, seconds_asleep
 from p2phole.peer.status_use import Status
 from p2phole.peer.trust import People, make_trust
 from p2phole.peer.use import Partner, Standing, Use
-from p2phole.punch.birthday import Gate
 from p2phole.punch.interfaces import interface_addresses
-from p2phole.punch.ledger import SynLedger
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure import agreement
 from p2phole.secure.codes import Code
@@ -44,7 +43,6 @@ from p2phole.secure.known import FILE_NAME, Known
 from p2phole.secure.possession import raw, sign
 from p2phole.secure.roles import Identity
 from p2phole.secure.tls import rehearse
-from p2phole.session.pool import Pools
 from p2phole.wire.messages import (
     LINKED_PREFIX,
     MAX_LINKED,
@@ -96,9 +94,8 @@ class PeerService(Service):
         self.clock = reactor
         self.events = sink if sink is not None else events.NullSink()
         self.random = random
-        self.gate = Gate(reactor)
-        self.ledger = SynLedger()
-        self.pools = Pools()
+        self._process = process = shared(reactor)
+        self.gate, self.ledger, self.pools = process.gate, process.ledger, process.pools
         self.use: Use = Several(uses)
         self.resume_for = settings.resume_for
         self._reactor = reactor
@@ -136,15 +133,19 @@ class PeerService(Service):
         self.trust.burned = self._burned
         self.acceptor = Acceptor(self.clock)
         self.port = SharedPort(self._reactor, settings.port, self.acceptor)
-        self._broker = BrokerLink(
-            self._reactor,
-            settings.broker,
-            self.port.binding,
-            self,
-            self.random,
-            self._broker_failed,
-            self._is_urgent,
-        )
+        try:
+            self._broker = BrokerLink(
+                self._reactor,
+                settings.broker,
+                self.port.binding,
+                self,
+                self.random,
+                self._broker_failed,
+                self._is_urgent,
+            )
+        except LocalError:
+            self.port.close()  # the process may live on
+            raise
 
     def startService(self) -> None:
         """Go to the broker."""

@@ -169,9 +169,10 @@ class Session:
 
     def handle(self, frame: Frame) -> None:
         """See :class:`~p2phole.session.attachment.Upper`."""
-        if frame.number > self._sender.received + 1:
+        due = self._sender.received + 1
+        if frame.number > due:
             raise BadFrame(why="a frame is missing")
-        if frame.number == self._sender.received + 1:
+        if frame.number == due:
             self._sender.came(HEADER.size + len(frame.payload))
             self._table.receive(frame)
 
