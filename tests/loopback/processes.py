@@ -106,6 +106,11 @@ class Process:
     def told(self) -> str:
         return self._files[1].read_text()
 
+    @property
+    def output(self) -> str:
+        """What is on standard output."""
+        return self._files[0].read_text()
+
     def line(self, pattern: str) -> str:
         """The first group of what is said on standard error."""
         found = until(lambda: re.search(pattern, self.told), lambda: (pattern, self.told))

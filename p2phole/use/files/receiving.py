@@ -291,10 +291,10 @@ class Receiving:
         self._clash = answer
         folders = [entry.path for entry in entries if entry.size is None]
         wrong = await self._work(self._store.make, folders)
-        await self._work(self._compare, entries, wrong)
+        batches = await self._work(self._compare, entries, wrong)
         if self._over:
             return
-        for batch in encode_plan(list(self._plan.values())):
+        for batch in batches:
             self._stream.write(record(Kind.PLAN, batch))
         self._stream.write(record(Kind.ACCEPT))
         self._life.decided()
@@ -313,11 +313,11 @@ class Receiving:
         if needed > free:
             raise NoRoom(missing=in_bytes(needed), free=in_bytes(free), folder=self._store.folder)
 
-    def _compare(self, entries: list[Entry], wrong: dict[str, str]) -> None:
-        """What to tell of each.  Blocks."""
+    def _compare(self, entries: list[Entry], wrong: dict[str, str]) -> list[bytes]:
+        """What to tell of each, encoded.  Blocks."""
         for at, (entry, found) in enumerate(zip(entries, self._found, strict=True)):
             if self._over:
-                return
+                return []
             reason = found.wrong or wrong.get(entry.path) or wrong.get(entry.path.rpartition("/")[0], "")
             if entry.size is None:
                 if reason:
@@ -347,6 +347,7 @@ class Receiving:
                 part = None
             if part is not None or copies or skip:
                 self._plan[at] = Have(at, part, tuple(dict.fromkeys(copies)), skip)
+        return list(encode_plan(list(self._plan.values())))
 
     def _copies(self, entry: Entry, found: Found) -> tuple[str, ...]:
         if self._clash is not Clash.REPLACE:
