@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from p2phole.use.files.names import PART
+from p2phole.use.files.pace import in_bytes
 from tests.loopback.processes import PYTHON, Process, Stage, until
 
 MIB = 2**20
@@ -164,7 +165,7 @@ def test_both_are_killed_and_meet_by_another_code(scene: Scene) -> None:
     bob = scene.receive(code_of(alice))
     assert bob.end()[0] == 0
     assert abs(sent_now(alice.end()[1]) - (SIZE - kept)) < MIB / 10
-    assert f"of which {kept / 1e6:.1f} MB are here" in bob.told
+    assert f"of which {in_bytes(kept)} are here" in bob.told
     scene.check()
 
 
