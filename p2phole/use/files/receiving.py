@@ -105,9 +105,6 @@ class Life(Interface):
     def began(self, at: int, start: int) -> None:
         """A file, from there on."""
 
-    def data(self, data: bytes | memoryview) -> None:
-        """Of that file."""
-
     def finished(self, digest: bytes) -> None:
         """All of that file."""
 
@@ -203,7 +200,10 @@ class Receiving:
     def _take(self, kind: Kind, payload: bytes | memoryview) -> None:
         life = self._life
         if kind is Kind.DATA:
-            life.data(payload)
+            # Not by way of the machine, which looks through all of its transitions each time.
+            if self._incoming is None:
+                raise BadOffer(why="data of no file")
+            self._write(self._incoming, payload)
         elif kind is Kind.FILE:
             life.began(*BEGIN.unpack(payload))
         elif kind is Kind.END:
@@ -385,18 +385,18 @@ class Receiving:
         self._last = at
         return entry
 
-    def write(self, data: bytes | memoryview) -> None:
+    def _write(self, incoming: Incoming, data: bytes | memoryview) -> None:
         """Some of it."""
+        assert self._digest is not None
         self._left -= len(data)
         if self._left < 0:
-            raise BadOffer(why=f"more of {self._listing.entries[self._at].path} than it said")
+            raise BadOffer(why=f"more of {incoming.entry.path} than it said")
         self._passed += len(data)
         self._moved += len(data)
-        assert self._incoming is not None and self._digest is not None
         try:
-            self._incoming.write(data)
+            incoming.write(data)
         except OSError as problem:
-            raise CannotWrite(path=self._incoming.entry.path, why=why(problem)) from None
+            raise CannotWrite(path=incoming.entry.path, why=why(problem)) from None
         self._digest.update(data)
 
     def finish(self, digest: bytes) -> None:
@@ -575,10 +575,6 @@ def _build() -> Callable[[Receiving], Life]:
     @receiving.upon(Life.began).to(taking)
     def began(life: Life, core: Receiving, at: int, start: int) -> None:
         core.open(at, start)
-
-    @taking.upon(Life.data).loop()
-    def data(life: Life, core: Receiving, data: bytes | memoryview) -> None:
-        core.write(data)
 
     @taking.upon(Life.finished).to(receiving)
     def finished(life: Life, core: Receiving, digest: bytes) -> None:
