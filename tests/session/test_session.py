@@ -108,8 +108,20 @@ class GreetingTests(OneSide):
     def test_another_version_says_which_side_to_update(self) -> None:
         for version, side in ((3, "this"), (1, "the other"), ("x", "the other"), (None, "the other")):
             self.setUp()
-            payload = json.dumps({"version": version, "session": "two"}).encode()
-            self.assertIn(f"update {side} side", self.refused(Frame(Kind.HELLO, 0, payload)))
+            greeting = {"version": version, "session": "two", "software": "p2phole 9.1\x1b[2J" + "!" * 99}
+            told = self.refused(Frame(Kind.HELLO, 0, json.dumps(greeting).encode()))
+            self.assertRegex(
+                told,
+                r"^The other side runs p2phole 9\.1[^\x1b]{0,8}\[2J!{1,52}, this one p2phole [0-9.]+, and the two "
+                rf"cannot talk: update {side} side\.$",
+            )
+            self.assertLess(len(told), 200)
+
+    def test_another_version_that_says_nothing_of_its_software(self) -> None:
+        for software in (None, 7, ["x"]):
+            self.setUp()
+            payload = json.dumps({"version": 3, "software": software}).encode()
+            self.assertIn("runs another version, this one p2phole", self.refused(Frame(Kind.HELLO, 0, payload)))
 
     def test_only_this_very_session_is_resumed(self) -> None:
         for greeting in (
