@@ -8,6 +8,7 @@ No transport is seen: a :class:`Link` is written to, and tells back what came
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -37,8 +38,18 @@ class Link(Interface):
         """Nothing of it is wanted any more: close it at once."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """Bytes that have come and gone over all links of a session."""
+
+    came: int = 0
+    went: int = 0
+
+
 class Upper(Interface):
     """What an attachment needs of its session."""
+
+    tally: Tally
 
     @property
     def received(self) -> int:
@@ -95,7 +106,7 @@ class Attachment:
         self._pings = Bucket(PINGS)
         self._ping: int | None = None
         self._pong: int | None = None
-        self._pinged = 0
+        self._pinged = self._answered = 0
         self._acknowledged = 0
         self._silence = Silence(clock.seconds())
         self._refused: OtherVersion | None = None
@@ -114,6 +125,7 @@ class Attachment:
     def write(self, data: bytes) -> None:
         """See :class:`~p2phole.session.sender.Line`."""
         if not self.over:
+            self._upper.tally.went += len(data)
             self._link.write(data)
 
     def due(self) -> bytes | None:
@@ -143,6 +155,7 @@ class Attachment:
         """Bytes from the link.  If they break the protocol, the session is over."""
         if self.over or self._refused is not None:
             return
+        self._upper.tally.came += len(data)
         try:
             frames = self._reader.feed(data)
         except BadFrame as error:
@@ -191,7 +204,9 @@ class Attachment:
             self.has_due = True
         elif kind is Kind.BYE:
             self._upper.goodbye()
-        elif kind is not Kind.PONG:
+        elif kind is Kind.PONG:
+            self._answered = self._pinged
+        else:
             self._silence.numbered()
             self._upper.handle(frame)
 
@@ -230,7 +245,7 @@ class Attachment:
         now, since = self._clock.seconds(), self._upper.due_since()
         found = self._silence.look(now, since if self.has_greeted else None)
         if found is Finding.ASK:
-            self.probe()
+            self._say_ping()
         elif found is Finding.DEAD:
             quiet = self._silence.seconds(now)
             self._upper.died(self, f"nothing came from the other side for {int(quiet)} s")
@@ -238,7 +253,11 @@ class Attachment:
             self._upper.broken(BadFrame(why=f"it acknowledged nothing for {int(now - since)} s"))
 
     def probe(self) -> None:
-        """Say PING, and see what comes."""
+        """See to it that something is due: where no PING is unanswered, say one."""
+        if self._answered == self._pinged:
+            self._say_ping()
+
+    def _say_ping(self) -> None:
         self._pinged += 1
         self._ping = self._pinged
         self.has_due = True

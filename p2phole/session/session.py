@@ -7,12 +7,13 @@ twice is told apart by its number.  No I/O: see :mod:`~p2phole.session.attachmen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.errors import P2pholeError
-from p2phole.session.attachment import Attachment, Link
+from p2phole.session.attachment import Attachment, Link, Tally
 from p2phole.session.errors import Forgotten, SessionOver
 from p2phole.session.frames import HEADER, BadFrame, Frame, Kind
 from p2phole.session.greeting import Greeting, read_greeting
@@ -59,6 +60,9 @@ class Session:
         pools: Pools,
         resume_for: float,
     ) -> None:
+        self.tally = Tally()
+        self.leads = leads
+        """Whether this side does what only one of the two is to do."""
         self._clock = clock
         self._ident = ident
         self._user = user
@@ -72,6 +76,8 @@ class Session:
         """When the other side acknowledged something last, or something became due that had not been."""
         self._error: P2pholeError | None = None
         self._leaving = False
+        self._heard: list[Callable[[], None]] = []
+        """Who waits until the other side has acknowledged everything."""
 
     # -- what its user does
 
@@ -90,6 +96,11 @@ class Session:
             raise SessionOver(why=str(self._error))
         return self._table.open(purpose, user, argument)
 
+    @property
+    def streams(self) -> int:
+        """How many are open, either side's."""
+        return len(self._table)
+
     def attach(self, link: Link) -> Attachment:
         """A proven link.  One that is in use stays in use until the other side has greeted on this one."""
         attachment = Attachment(self._clock, link, self)
@@ -100,6 +111,18 @@ class Session:
         """Have the other side say something on the link."""
         if self._links.current is not None:
             self._links.current.probe()
+
+    def when_acknowledged(self, callback: Callable[[], None]) -> None:
+        """Call this once, when the other side has acknowledged all that was sent or the session is over; perhaps
+        at once."""
+        self._heard.append(callback)
+        self._tell_heard()
+
+    def _tell_heard(self) -> None:
+        if self._heard and not len(self._sender.kept):
+            heard, self._heard = self._heard, []
+            for callback in heard:
+                callback()
 
     def say_bye(self) -> None:
         """Tell the other side that this one is leaving for good; it will close the link."""
@@ -159,6 +182,7 @@ class Session:
         if number > self._sender.kept.acknowledged:
             self._sender.kept.release(number)
             self._progress = self._clock.seconds()
+            self._tell_heard()
 
     def due_since(self) -> float | None:
         """See :class:`~p2phole.session.attachment.Upper`."""
@@ -224,6 +248,7 @@ class Session:
         self._sender.forget()
         self._user.over(error)
         self._table.over(error)
+        self._tell_heard()
 
     # -- inside
 

@@ -189,7 +189,10 @@ class Stream:
         if not self.ident and self.mine:
             self._let_go()
         elif not self._broken and (self._reset_came or not (self._sent.finished and self._taken_sent)):
-            self._due = deque([Kind.OPEN] if Kind.OPEN in self._due else [])
+            # What was taken is broken off then, and not refused, also where both fall into one moment.
+            first = Kind.OPEN if self.mine else Kind.ACCEPT
+            opening = first in self._due and not self._reset_came
+            self._due = deque([first] if opening else [])
             self._why = why.encode()[:MOST_WHY]
             self._broken = True
             self._queue(Kind.RESET)
