@@ -101,6 +101,11 @@ class Session:
         self._life.attached(attachment)
         return attachment
 
+    def probe(self) -> None:
+        """Have the other side say something on the link."""
+        if self._links.current is not None:
+            self._links.current.probe()
+
     def when_acknowledged(self, callback: Callable[[], None]) -> None:
         """Call this once, when the other side has acknowledged all that was sent or the session is over; perhaps
         at once."""
