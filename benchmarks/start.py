@@ -1,12 +1,12 @@
 """Cold start: from the start of ``p2phole pipe`` to the first byte, on a path of 50 ms, in the laboratory.
 
-``python -m benchmarks.start [ROUNDS]``, as root, prints a table of medians and the worst: one side waits already, the
-other one is started; round trips are 50 ms between the two and from each to the broker.
+``python -m benchmarks.start [ROUNDS]``, as root, prints a table: one side waits already, the other one is started.
+Round trips are 50 ms between the two, and from each to the broker.
 
 - *first byte*: from exec to the first byte of what the other side had ready;
 - *echoed*: from its ``introduced`` event until a byte of its own has come back;
 - *imports*: a Python that imports Twisted's reactor, and one that imports all that a pipe does, in CPU seconds: what
-  the machine was busy with otherwise does not count there, and does in the rest.
+  the machine is busy with otherwise does not count there, and does in the rest.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from tests.natlab.scenario import BROKER, start_broker
 
 ROUND_TRIP = 0.05
 SECRET = "correct-horse-battery-staple-benchmark-only"
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+"""Nobody installs a package without its compiled modules; here they are made at the first start."""
 Found = dict[str, float]
 
 
@@ -42,7 +44,7 @@ class Side:
         self.events, self.told = folder / "events", folder / "told"
         for path in (self.events, self.told):
             path.unlink(missing_ok=True)
-        env = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+        env = {**ENVIRONMENT, "HOME": str(folder), "PYTHONPATH": str(ROOT)}
         options = ["--broker", BROKER, "--name", host.name, "--events", str(self.events), *whom]
         self.began = time.time()
         self.process = host.start(
@@ -131,7 +133,7 @@ def trial(waiting: Host, starting: Host, folder: Path, how: str) -> Found:
 
 def imports(code: str) -> float:
     """CPU seconds of a Python that runs this."""
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=ENVIRONMENT)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
