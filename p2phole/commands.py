@@ -33,6 +33,7 @@ COMMANDS = {
     "peer": Command("p2phole.peer.tap", "meet the peers of a room and talk to them directly"),
     "chat": Command("p2phole.use.chat", "talk to somebody, by a code or in a room"),
     "pipe": Command("p2phole.use.piping", "join standard input and output with those of another machine"),
+    "status": Command("p2phole.use.status", "show what runs here, and whom it is connected to"),
     "check": Command("p2phole.check.command", "say what this network does to direct connections"),
     "id": Command("p2phole.people.command", "show this peer's key, keep and name those of others"),
     "secret": Command("p2phole.people.secret", "make a secret for a room"),

@@ -26,6 +26,7 @@ from p2phole.people.command import Options as IdOptions
 from p2phole.punch.verdict import REASONS
 from p2phole.session.frames import Kind
 from p2phole.use.chat import Options as ChatOptions
+from p2phole.use.status import Options as StatusOptions
 from tests.docs import PAGES, ROOT, bare, blocks, code, read, table
 from tests.natlab.__main__ import COMMANDS as LABORATORY
 from tests.natlab.__main__ import PROFILES
@@ -42,7 +43,7 @@ def long_options(options: Options) -> set[str]:
 
 
 BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()), long_options(ServerOptions())
-CHECK, ID, CHAT = (long_options(kind()) for kind in (CheckOptions, IdOptions, ChatOptions))
+CHECK, ID, CHAT, STATUS = (long_options(kind()) for kind in (CheckOptions, IdOptions, ChatOptions, StatusOptions))
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
 NONE = {"help", "version"}
 OURS = {
@@ -50,6 +51,7 @@ OURS = {
     "peer": PEER,
     "chat": CHAT,
     "pipe": CHAT,
+    "status": STATUS,
     "check": CHECK,
     "id": ID,
     "secret": NONE,
