@@ -5,8 +5,8 @@ Round trips are 50 ms between the two, and from each to the broker.
 
 - *first byte*: from exec to the first byte of what the other side had ready;
 - *echoed*: from its ``introduced`` event until a byte of its own has come back;
-- *imports*: a Python that imports Twisted's reactor, and one that imports all that a pipe does, in CPU seconds: what
-  the machine is busy with otherwise does not count there, and does in the rest.
+- *imports*: a Python that imports Twisted's reactor, and one that imports all that a pipe does, in CPU seconds:
+  what the machine is busy with otherwise does not count there, and does in the rest.
 """
 
 from __future__ import annotations
