@@ -1,7 +1,7 @@
 """For tests of programs that run on p2phole: two peers in memory, joined by a real session.
 
-No running reactor, no sockets, no broker, no keys; time is a :class:`~twisted.internet.task.Clock`, and nothing moves
-before the test says so::
+No running reactor, no sockets, no broker, no keys; time is a :class:`~twisted.internet.task.Clock`, and nothing
+moves before the test says so::
 
     class EchoTests(SynchronousTestCase):
         def test_echo(self):

@@ -68,6 +68,11 @@ PURE = (
     "use.chat_typed",
     "use.chat_view",
     "use.times",
+    "use.files.errors",
+    "use.files.names",
+    "use.files.records",
+    "use.files.listing",
+    "use.files.pace",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
@@ -97,6 +102,8 @@ PEOPLE = {
     "use.chat_face",
     "use.piping",
     "use.status",
+    "use.send",
+    "use.receive",
 }
 """And the commands for people."""
 RUNS = {

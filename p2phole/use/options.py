@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getopt
 import sys
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -33,6 +34,18 @@ class Options(tap.Options):
     asks = False
     by_code = False
     wait: float | None = None
+
+    def parseOptions(self, options: Any = None) -> None:
+        # Options behind CODE as well: Twisted's own parser stops at the first word that is none.
+        try:
+            found, words = getopt.gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
+        except getopt.error as problem:
+            raise UsageError(str(problem)) from None
+        given: list[str] = []
+        for key, value in found:
+            takes = f"{key[2:]}=" in self.longOpt if key.startswith("--") else f"{key[1:]}:" in self.shortOpt
+            given += [key, value] if takes else [key]
+        super().parseOptions([*given, "--", *words])
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:
