@@ -80,6 +80,8 @@ class Entry:
     lost: bool = False
     size: int = field(init=False)
     """Characters that it had at first, which is what it is counted for."""
+    wrapped: tuple[tuple[int, int], tuple[str, ...]] | None = None
+    """For whoever draws it: the text in rows, and for which widths."""
 
     def __post_init__(self) -> None:
         self.size = len(self.text)
@@ -254,7 +256,7 @@ class Transcript:
 
     def change(self, entry: Entry, text: str) -> None:
         """A note says something else from now on."""
-        entry.text = harmless(text)
+        entry.text, entry.wrapped = harmless(text), None
         self.changed()
 
     def warn(self, text: str) -> None:
