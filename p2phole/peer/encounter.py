@@ -179,7 +179,7 @@ class Encounter:
         return to_dial((*candidates, *self._worked), message.observed, here, proven)
 
     def _make_way(self, start: Start) -> None:
-        here = {interface.ip for interface in self._company.presence.surroundings.interfaces}
+        here = self._company.presence.addresses
         self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
 
     def _refuted(self, why: str) -> None:

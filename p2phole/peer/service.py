@@ -382,7 +382,7 @@ class PeerService(Service):
         changed = self.presence.look_around()
         if changed:
             _log.info("This machine's addresses have changed.")
-            here = {interface.ip for interface in self.presence.surroundings.interfaces}
+            here = self.presence.addresses
             for conversation in self._conversations:
                 path = conversation.path
                 if path is not None and path.local.ip not in here:

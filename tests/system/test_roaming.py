@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from typing import NoReturn
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
@@ -111,6 +114,32 @@ class MachineTests(RoamingTestCase):
         # The old link stayed until the new one was proven.
         self.assertEqual([event.reason for event in alice.all(events.Disconnected)], ["replaced"])
         self.assertTrue(resumed(alice))
+
+    def test_another_address_before_the_broker_was_ever_reached(self) -> None:
+        world = World(broker=False)
+        alice = world.peer(world.site("alice"))
+        world.net.advance(2)
+        world.net.move(alice.host, ["192.0.2.77"])
+        world.net.advance(2)
+        world.start_broker()
+        world.until(lambda: alice.all(events.Registered), 20)
+        world.net.move(alice.host, ["192.0.2.78"])  # it still looks
+        world.until(lambda: len(alice.all(events.Registered)) == 2, 5)
+
+    def test_addresses_that_cannot_be_read_for_a_while(self) -> None:
+        world = World()
+        alice = world.peer(world.site("alice"))
+        world.net.advance(2)
+        interfaces = alice.service.presence._interfaces
+
+        def out_of_descriptors() -> NoReturn:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        alice.service.presence._interfaces = out_of_descriptors
+        world.net.advance(2)
+        alice.service.presence._interfaces = interfaces
+        world.net.move(alice.host, ["192.0.2.77"])
+        world.until(lambda: len(alice.all(events.Registered)) == 2, 5)
 
     def test_sleep(self) -> None:
         world = World()
