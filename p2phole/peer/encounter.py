@@ -251,6 +251,10 @@ class Encounter:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         return self.is_linked
 
+    def is_awaited(self) -> bool:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        return self.conversation.is_open and not self.conversation.is_healthy
+
     def tell_introduced(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         self._company.events.emit(events.Introduced(self.name, self.theirs.fingerprint, self.instance))

@@ -83,6 +83,20 @@ class SilenceTests(RoamingTestCase):
         world.until(lambda: "into the silence" in alice.texts("out"), 10)
         self.check_once_and_in_order(alice, bob, ["into the silence"])
 
+    def test_between_the_two_alone(self) -> None:
+        for seconds in (20, 60, 150, 300):  # the broker is there for both, and they try in vain
+            world, alice, bob, _mine, _theirs = behind_routers(stray="drop")
+            world.net.cut(alice.host, bob.host)
+            alice.say("again and again")
+            world.net.advance(seconds)
+            world.net.restore(alice.host, bob.host)
+            before = world.clock.seconds()
+            world.until(lambda: "again and again" in bob.texts(), 20)  # noqa: B023 (called at once)
+            self.assertLess(world.clock.seconds() - before, 5, seconds)
+            ends = len(alice.all(events.Connected)) + len(alice.all(events.Failed))
+            world.until(lambda: resumed(alice), 5)  # noqa: B023
+            self.assertEqual(len(alice.all(events.Introduced)), ends)
+
     def test_for_long(self) -> None:
         world, alice, bob, _mine, _theirs = behind_routers(stray="drop")
         world.net.isolate(alice.host)
