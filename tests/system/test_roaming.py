@@ -207,6 +207,39 @@ class CodeTests(RoamingTestCase):
         self.assertNotEqual(alice.service.trust.room, ("secret", hashed("lobby")))
         self.assertEqual({event.authenticated for event in bob.all(events.Connected)}, {"secret"})
 
+    def test_only_one_of_them_knew_of_the_connection(self) -> None:
+        world = World()
+        codes: list[Code] = []
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), invite=True, invited=codes.append)
+        world.until(lambda: codes)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+        world.until(lambda: alice.all(events.Connected) or bob.all(events.Connected))
+        first, second = (alice, bob) if alice.all(events.Connected) else (bob, alice)
+        self.assertEqual(second.all(events.Connected), [])
+        world.net.cut(alice.host, bob.host)  # the last byte of their agreement is lost
+        [encounter] = first.service._members
+        encounter.conversation.hang_up("lost")
+        world.net.advance(8)
+        world.net.restore(alice.host, bob.host)
+        world.until(lambda: second.all(events.Connected), 60)
+        second.say("there you are")
+        world.until(lambda: "there you are" in first.texts())
+        self.assertEqual((alice.errors, bob.errors), ([], []))
+
+    def test_the_broker_is_restarted_before_they_are_connected(self) -> None:
+        world = World()
+        codes: list[Code] = []
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), invite=True, invited=codes.append)
+        world.until(lambda: codes)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+        world.net.cut(alice.host, bob.host)
+        world.until(lambda: all(peer.service.trust._partner for peer in (alice, bob)))
+        world.broker_host.crash()
+        world.net.advance(3)
+        world.start_broker()
+        world.net.restore(alice.host, bob.host)
+        world.connected(limit=40)
+
     def test_one_of_them_is_registered_anew_long_after(self) -> None:
         world = World()
         codes: list[Code] = []
