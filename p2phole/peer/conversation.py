@@ -158,6 +158,10 @@ class Conversation:
             leads = peer.mine > self._theirs
             self._session = Session(peer.clock, peer.session_ident(), leads, self, peer.pools, peer.resume_for)
             peer.use.met(self)
+            if self._session is None:  # whoever runs on it has left at once
+                link.channel.drop()
+                self.hang_up("left", for_good=True)
+                return
         assert link.transport is not None
         attachment = attach(self._session, link.transport, link.channel.drop)
         self._links.append((link, attachment))
@@ -222,7 +226,10 @@ class Conversation:
 
     def _ended(self, link: SecureLink) -> None:
         if link is not self.link:
+            gone = [attachment for each, attachment in self._links if each is link]
             self._links = [each for each in self._links if each[0] is not link]
+            for attachment in gone:
+                attachment.lost()
         elif self._leaving:
             self.hang_up("left", for_good=True)  # who reads our goodbye closes at once
         else:
@@ -266,5 +273,7 @@ class Conversation:
             self.hang_up("protocol")
         elif type(error) is not SessionOver:  # which is that somebody has left, and told of as such
             _log.warn("{name}: {error}", name=self.name, error=error)
+            if isinstance(error, GaveUp):
+                self.hang_up("dead")  # a link on which the other side has not greeted
         self._peer.use.over(self, error)
         self._owner.over()
