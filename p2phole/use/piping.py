@@ -94,6 +94,7 @@ class PipeFace:
             joint = pipe.joint
             self._gauge = Gauge(self._stream, reactor, lambda: (joint.consumed, joint.written), pipe.where)
             self._gauge.start()
+            joint.closing = self.close
             reactor.addSystemEventTrigger("before", "shutdown", self.close)
 
     # -- what the log is written to
