@@ -24,7 +24,7 @@ from p2phole.peer.broker_link import BrokerLink
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.conversation import Conversation
 from p2phole.peer.encounter import Encounter
-from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong, InvitationOver
+from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong
 from p2phole.peer.lines import Lines
 from p2phole.peer.members import Members
 from p2phole.peer.presence import Presence
@@ -144,7 +144,7 @@ class PeerService(Service):
                 self.port.binding,
                 self,
                 self.random,
-                self._broker_failed,
+                self.fail,
                 self._is_urgent,
             )
         except LocalError:
@@ -265,13 +265,6 @@ class PeerService(Service):
             return False
         self._invited(code)
         return True
-
-    def _broker_failed(self, error: LocalError) -> None:
-        if isinstance(error, InvitationOver) and self._linked():
-            _log.info("{error}  The direct connection lives on.", error=error)
-            self._broker.stop()
-        else:
-            self.fail(error)
 
     def _burned(self) -> None:
         self.fail(CodeBurned() if self._settings.invite else CodeWrong())

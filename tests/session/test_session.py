@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.peer.settings import RESUME_FOR
-from p2phole.session.attachment import TICK
+from p2phole.session.attachment import LINGER, TICK
 from p2phole.session.errors import Forgotten, GaveUp, SessionOver
 from p2phole.session.frames import MOST, BadFrame, Frame, Kind
 from p2phole.session.kept import MOST_KEPT
@@ -124,14 +124,35 @@ class GreetingTests(OneSide):
             b"[" * 4000,
         ):
             self.setUp()
-            told = self.refused(Frame(Kind.HELLO, 0, payload))
+            self.receive(Frame(Kind.HELLO, 0, payload))
+            self.clock.advance(LINGER)
+            told = self.refused()
             self.assertTrue("makes no sense" in told or "another version" in told, payload)
 
     def test_another_version_says_which_side_to_update(self) -> None:
         for version, side in ((3, "this"), (1, "the other"), ("x", "the other"), (None, "the other")):
             self.setUp()
-            payload = json.dumps({"version": version, "session": "two"}).encode()
-            self.assertIn(f"update {side} side", self.refused(Frame(Kind.HELLO, 0, payload)))
+            greeting = {"version": version, "session": "two", "software": "p2phole 9.1\x1b[2J" + "!" * 99}
+            self.receive(Frame(Kind.HELLO, 0, json.dumps(greeting).encode()))
+            # The other side is to read our greeting as well; what else it sends does not matter.
+            self.assertIsNone(self.side.error)
+            self.clock.advance(LINGER)
+            told = self.refused(Frame(Kind.OFFER, 7))
+            self.assertRegex(
+                told,
+                r"^The other side runs p2phole 9\.1[^\x1b]{0,8}\[2J!{1,52}, this one p2phole [0-9.]+, and the two "
+                rf"cannot talk: update {side} side\.$",
+            )
+            self.assertLess(len(told), 200)
+
+    def test_another_version_that_says_nothing_of_its_software(self) -> None:
+        for software in (None, 7, ["x"]):
+            self.setUp()
+            payload = json.dumps({"version": 3, "software": software}).encode()
+            self.receive(Frame(Kind.HELLO, 0, payload))
+            self.plug.attachment.lost()
+            self.assertIn("runs another version, this one p2phole", self.refused())
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_only_this_very_session_is_resumed(self) -> None:
         for greeting in (
