@@ -236,9 +236,8 @@ def main(size: int, rounds: int) -> None:
         # Within a round: what else the machine did in the meantime it did to all of them.
         rounded = zip(results, bare, ours, strict=True)
         rows = [(rate, rate / base[0], mine[0] / rate, cpu, cpu / base[1]) for (rate, cpu), base, mine in rounded]
-        sys.stdout.write(
-            f"{name:20}" + "".join(f"{statistics.median(column):11.2f}" for column in zip(*rows, strict=True)) + "\n"
-        )
+        medians = map(statistics.median, zip(*rows, strict=True))
+        sys.stdout.write(f"{name:20}" + "".join(f"{median:11.2f}" for median in medians) + "\n")
     sys.stdout.write(json.dumps(found) + "\n")
 
 
