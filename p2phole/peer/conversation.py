@@ -17,7 +17,7 @@ from p2phole.punch.attempt import Success
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.roles import Identity
 from p2phole.session.attachment import Attachment
-from p2phole.session.errors import Forgotten, GaveUp
+from p2phole.session.errors import SessionOver
 from p2phole.session.frames import BadFrame
 from p2phole.session.link import attach
 from p2phole.session.pool import Pools
@@ -264,7 +264,7 @@ class Conversation:
             # Before anybody wants another connection: it would end as this one does.
             self._owner.offended()
             self.hang_up("protocol")
-        elif isinstance(error, GaveUp | Forgotten):
+        elif type(error) is not SessionOver:  # which is that somebody has left, and told of as such
             _log.warn("{name}: {error}", name=self.name, error=error)
         self._peer.use.over(self, error)
         self._owner.over()
