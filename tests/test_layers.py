@@ -56,6 +56,7 @@ PURE = (
     "secure.known",
     "peer.settings",
     "peer.errors",
+    "peer.status",
     "check.outlook",
     "check.findings",
     "check.words",
@@ -63,6 +64,10 @@ PURE = (
     "check.settings",
     "check.errors",
     "people.times",
+    "use.chat_model",
+    "use.chat_typed",
+    "use.chat_view",
+    "use.times",
     "use.files.errors",
     "use.files.names",
     "use.files.records",
@@ -82,14 +87,26 @@ MAY_IMPORT = {
     "check": {"wire", "secure", "punch", "peer"},
     "people": {"secure", "peer"},
     "use": {"secure", "session", "peer"},
+    "endpoints": {"secure", "session", "peer"},
+    "testing": {"session", "peer", "endpoints"},
 }
 """Beside itself and what is common."""
 AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
-PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat", "use.piping"}
-PEOPLE |= {"use.send", "use.receive"}
+PEOPLE = {
+    "people.command",
+    "people.secret",
+    "use.running",
+    "use.options",
+    "use.chat",
+    "use.chat_face",
+    "use.piping",
+    "use.status",
+    "use.send",
+    "use.receive",
+}
 """And the commands for people."""
 RUNS = {
     "broker.tap",
@@ -100,11 +117,15 @@ RUNS = {
     "peer.members",
     "peer.conversation",
     "peer.lines",
+    "peer.talk",
     "peer.use",
+    "endpoints.options",
+    "endpoints.switchboard",
+    "testing",
 }
 """And what has events to tell, or options."""
 
-REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running"}
+REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running", "use.status"}
 """The only ones that import the reactor, each within a function."""
 BINDS = {"punch.shared_port"}
 

@@ -99,7 +99,7 @@ class Process:
                 stdout=out,
                 stderr=err,
                 cwd=home,
-                env={**kept, "HOME": str(home), "PYTHONPATH": str(ROOT)},
+                env={**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder / "run")},
             )
 
     @property
@@ -108,7 +108,7 @@ class Process:
 
     @property
     def output(self) -> str:
-        """What is on standard output."""
+        """What was written to standard output so far."""
         return self._files[0].read_text()
 
     def line(self, pattern: str) -> str:
@@ -138,6 +138,7 @@ class Process:
 class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        (folder / "run").mkdir(mode=0o700)
         self.authority = Authority(folder)
         self.started: list[subprocess.Popen[bytes]] = []
 
