@@ -35,7 +35,7 @@ def _run(arguments: Sequence[str]) -> int:
     options = Options()  # type: ignore[no-untyped-call]
     try:
         options.parseOptions(list(arguments))
-        return COMMANDS[options.subCommand or ""](options.subOptions)
+        return COMMANDS[options.subCommand or ""].run(options.subOptions)
     except UsageError as problem:
         command = " ".join(("p2phole", options.subCommand or "")).strip()
         sys.stderr.write(f"{command}: {problem}\nTry '{command} --help'.\n")
