@@ -91,8 +91,8 @@ def explained(problem: BaseException) -> str:
 # The log on standard error.
 
 
-def one_line(event: LogEvent) -> str:
-    """A log event as one line, or none: no traceback, and nothing in it that a terminal would obey."""
+def in_words(event: LogEvent) -> str:
+    """A log event on one line, or nothing: no traceback, and nothing in it that a terminal would obey."""
     text = eventAsText(event, includeTraceback=False, includeTimestamp=False, includeSystem=False)
     failure: Failure | None = event.get("log_failure")
     if failure is not None and failure.value is not None:
@@ -105,8 +105,14 @@ def one_line(event: LogEvent) -> str:
         # The same, from the oldest callers, without the failure: its last line says what it was.
         what, trace, rest = text.partition("Traceback (most recent call last)")
         text = f"{what.strip()} {rest.strip().splitlines()[-1].strip()}" if trace and rest.strip() else text
+    return harmless(text.strip())
+
+
+def one_line(event: LogEvent) -> str:
+    """The same with its time, as a line."""
+    text = in_words(event)
     moment = time.strftime("%H:%M:%S", time.localtime(event.get("log_time")))
-    return f"{moment} {harmless(text.strip())}\n"
+    return f"{moment} {text}\n" if text else ""
 
 
 def log_to_stderr() -> ILogObserver:
@@ -115,11 +121,16 @@ def log_to_stderr() -> ILogObserver:
     return FilteringLogObserver(FileLogObserver(sys.stderr, one_line), [levels])
 
 
-def console_log(stream: TextIO) -> ILogObserver:
+def of_interest(observer: ILogObserver) -> ILogObserver:
     """What p2phole says, and the warnings of everybody."""
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     levels.setLogLevelForNamespace("p2phole", LogLevel.info)
-    return FilteringLogObserver(FileLogObserver(stream, one_line), [levels])
+    return FilteringLogObserver(observer, [levels])
+
+
+def console_log(stream: TextIO) -> ILogObserver:
+    """The same on a stream."""
+    return of_interest(FileLogObserver(stream, one_line))
 
 
 # The end of the process.
@@ -180,9 +191,10 @@ class Bounded(Service):
         _log.warn("The service did not stop in order: {why}", why=why)
 
 
-def run(reactor: Any, build: Build) -> int:
-    """Run a service until a signal ends it or it fails; the exit status of ``p2phole``."""
-    globalLogBeginner.beginLoggingTo([console_log(sys.stderr)], redirectStandardIO=False)
+def run(reactor: Any, build: Build, log: ILogObserver | None = None) -> int:
+    """Run a service until a signal ends it or it fails; the exit status of ``p2phole``.  ``log``: None: standard
+    error has it."""
+    globalLogBeginner.beginLoggingTo([log or console_log(sys.stderr)], redirectStandardIO=False)
     ending = Ending(reactor)
     try:
         service = Bounded(build(ending.fail), reactor)

@@ -56,6 +56,7 @@ PURE = (
     "secure.known",
     "peer.settings",
     "peer.errors",
+    "peer.status",
     "check.outlook",
     "check.findings",
     "check.words",
@@ -63,6 +64,15 @@ PURE = (
     "check.settings",
     "check.errors",
     "people.times",
+    "use.chat_model",
+    "use.chat_typed",
+    "use.chat_view",
+    "use.times",
+    "use.files.errors",
+    "use.files.names",
+    "use.files.records",
+    "use.files.listing",
+    "use.files.pace",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
@@ -83,7 +93,18 @@ AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
-PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat", "use.piping"}
+PEOPLE = {
+    "people.command",
+    "people.secret",
+    "use.running",
+    "use.options",
+    "use.chat",
+    "use.chat_face",
+    "use.piping",
+    "use.status",
+    "use.send",
+    "use.receive",
+}
 """And the commands for people."""
 RUNS = {
     "broker.tap",
@@ -94,11 +115,12 @@ RUNS = {
     "peer.members",
     "peer.conversation",
     "peer.lines",
+    "peer.talk",
     "peer.use",
 }
 """And what has events to tell, or options."""
 
-REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running"}
+REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running", "use.status"}
 """The only ones that import the reactor, each within a function."""
 BINDS = {"punch.shared_port"}
 

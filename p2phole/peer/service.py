@@ -27,14 +27,14 @@ from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong, Invitation
 from p2phole.peer.lines import Lines
 from p2phole.peer.members import Members
 from p2phole.peer.presence import Presence
+from p2phole.peer.process import shared
 from p2phole.peer.settings import PeerSettings
 from p2phole.peer.several import Several
 from p2phole.peer.sleep import Sleep, seconds_asleep
+from p2phole.peer.status_use import Status
 from p2phole.peer.trust import People, make_trust
-from p2phole.peer.use import Partner, Use
-from p2phole.punch.birthday import Gate
+from p2phole.peer.use import Partner, Standing, Use
 from p2phole.punch.interfaces import interface_addresses
-from p2phole.punch.ledger import SynLedger
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure import agreement
 from p2phole.secure.codes import Code
@@ -43,7 +43,6 @@ from p2phole.secure.known import FILE_NAME, Known
 from p2phole.secure.possession import raw, sign
 from p2phole.secure.roles import Identity
 from p2phole.secure.tls import rehearse
-from p2phole.session.pool import Pools
 from p2phole.wire.messages import (
     LINKED_PREFIX,
     MAX_LINKED,
@@ -95,9 +94,8 @@ class PeerService(Service):
         self.clock = reactor
         self.events = sink if sink is not None else events.NullSink()
         self.random = random
-        self.gate = Gate(reactor)
-        self.ledger = SynLedger()
-        self.pools = Pools()
+        self._process = process = shared(reactor)
+        self.gate, self.ledger, self.pools = process.gate, process.ledger, process.pools
         self.use: Use = Several(uses)
         self.resume_for = settings.resume_for
         self._reactor = reactor
@@ -135,15 +133,19 @@ class PeerService(Service):
         self.trust.burned = self._burned
         self.acceptor = Acceptor(self.clock)
         self.port = SharedPort(self._reactor, settings.port, self.acceptor)
-        self._broker = BrokerLink(
-            self._reactor,
-            settings.broker,
-            self.port.binding,
-            self,
-            self.random,
-            self._broker_failed,
-            self._is_urgent,
-        )
+        try:
+            self._broker = BrokerLink(
+                self._reactor,
+                settings.broker,
+                self.port.binding,
+                self,
+                self.random,
+                self._broker_failed,
+                self._is_urgent,
+            )
+        except LocalError:
+            self.port.close()  # the process may live on
+            raise
 
     def startService(self) -> None:
         """Go to the broker."""
@@ -359,6 +361,12 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.use.Host`."""
         return [conversation for conversation in self._conversations if conversation.is_open]
 
+    @property
+    def standing(self) -> Standing:
+        """See :class:`~p2phole.peer.use.Host`."""
+        room = self.trust.number or self._settings.room
+        return Standing(self.mine.fingerprint, room, self._link is not None)
+
     def label(self, partner: Partner) -> str:
         """See :class:`~p2phole.peer.use.Host`."""
         same = [other for other in self.partners if other.name == partner.name]
@@ -392,4 +400,4 @@ class PeerService(Service):
 def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:
     """The peer that the settings describe."""
     lines = Lines(reactor, settings.messages, shows=settings.events != "-")
-    return PeerService(reactor, settings, fail, [lines])
+    return PeerService(reactor, settings, fail, [lines, Status(reactor, "peer", settings)])

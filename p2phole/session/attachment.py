@@ -8,6 +8,7 @@ No transport is seen: a :class:`Link` is written to, and tells back what came
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IReactorTime
@@ -34,8 +35,18 @@ class Link(Interface):
         """Nothing of it is wanted any more: close it at once."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """Bytes that have come and gone over all links of a session."""
+
+    came: int = 0
+    went: int = 0
+
+
 class Upper(Interface):
     """What an attachment needs of its session."""
+
+    tally: Tally
 
     @property
     def received(self) -> int:
@@ -92,7 +103,7 @@ class Attachment:
         self._pings = Bucket(PINGS)
         self._ping: int | None = None
         self._pong: int | None = None
-        self._pinged = 0
+        self._pinged = self._answered = 0
         self._acknowledged = 0
         self._silence = Silence(clock.seconds())
         self._watch = LoopingCall(self._look)
@@ -108,6 +119,7 @@ class Attachment:
     def write(self, data: bytes) -> None:
         """See :class:`~p2phole.session.sender.Line`."""
         if not self.over:
+            self._upper.tally.went += len(data)
             self._link.write(data)
 
     def due(self) -> bytes | None:
@@ -137,6 +149,7 @@ class Attachment:
         """Bytes from the link.  If they break the protocol, the session is over."""
         if self.over:
             return
+        self._upper.tally.came += len(data)
         try:
             frames = self._reader.feed(data)
         except BadFrame as error:
@@ -158,6 +171,10 @@ class Attachment:
             self._upper.receiving(False)
 
     def _take(self, frame: Frame) -> None:
+        if frame.stream and self.has_greeted:
+            self._silence.numbered()
+            self._upper.handle(frame)
+            return  # as for nearly all of them
         kind = frame.kind
         if kind is Kind.HELLO:
             if self.has_greeted:
@@ -178,7 +195,9 @@ class Attachment:
             self.has_due = True
         elif kind is Kind.BYE:
             self._upper.goodbye()
-        elif kind is not Kind.PONG:
+        elif kind is Kind.PONG:
+            self._answered = self._pinged
+        else:
             self._silence.numbered()
             self._upper.handle(frame)
 
@@ -212,7 +231,7 @@ class Attachment:
         now, since = self._clock.seconds(), self._upper.due_since()
         found = self._silence.look(now, since if self.has_greeted else None)
         if found is Finding.ASK:
-            self.probe()
+            self._say_ping()
         elif found is Finding.DEAD:
             quiet = self._silence.seconds(now)
             self._upper.died(self, f"nothing came from the other side for {int(quiet)} s")
@@ -220,7 +239,11 @@ class Attachment:
             self._upper.broken(BadFrame(why=f"it acknowledged nothing for {int(now - since)} s"))
 
     def probe(self) -> None:
-        """Say PING, and see what comes."""
+        """See to it that something is due: where no PING is unanswered, say one."""
+        if self._answered == self._pinged:
+            self._say_ping()
+
+    def _say_ping(self) -> None:
         self._pinged += 1
         self._ping = self._pinged
         self.has_due = True

@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.errors import P2pholeError
-from p2phole.session.attachment import Attachment, Link
+from p2phole.session.attachment import Attachment, Link, Tally
 from p2phole.session.errors import Forgotten, SessionOver
 from p2phole.session.frames import HEADER, BadFrame, Frame, Kind
 from p2phole.session.greeting import Greeting, read_greeting
@@ -60,6 +60,7 @@ class Session:
         pools: Pools,
         resume_for: float,
     ) -> None:
+        self.tally = Tally()
         self.leads = leads
         """Whether this side does what only one of the two is to do."""
         self._clock = clock
@@ -94,6 +95,11 @@ class Session:
         if self._error is not None:
             raise SessionOver(why=str(self._error))
         return self._table.open(purpose, user, argument)
+
+    @property
+    def streams(self) -> int:
+        """How many are open, either side's."""
+        return len(self._table)
 
     def attach(self, link: Link) -> Attachment:
         """A proven link.  One that is in use stays in use until the other side has greeted on this one."""
@@ -163,9 +169,10 @@ class Session:
 
     def handle(self, frame: Frame) -> None:
         """See :class:`~p2phole.session.attachment.Upper`."""
-        if frame.number > self._sender.received + 1:
+        due = self._sender.received + 1
+        if frame.number > due:
             raise BadFrame(why="a frame is missing")
-        if frame.number == self._sender.received + 1:
+        if frame.number == due:
             self._sender.came(HEADER.size + len(frame.payload))
             self._table.receive(frame)
 

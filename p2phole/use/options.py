@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getopt
 import sys
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ class Options(tap.Options):
     """As those of a peer, and a code; checked, all is in :attr:`settings`.
 
     ``asks``: whether the user is to be asked for the code.
+    ``by_code``: whether there is only one to meet, and only once.
     ``wait``: seconds to wait for somebody; None: for ever.
     """
 
@@ -30,7 +32,20 @@ class Options(tap.Options):
     ]
     code: codes.Code | None = None
     asks = False
+    by_code = False
     wait: float | None = None
+
+    def parseOptions(self, options: Any = None) -> None:
+        # Options behind CODE as well: Twisted's own parser stops at the first word that is none.
+        try:
+            found, words = getopt.gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
+        except getopt.error as problem:
+            raise UsageError(str(problem)) from None
+        given: list[str] = []
+        for key, value in found:
+            takes = f"{key[2:]}=" in self.longOpt if key.startswith("--") else f"{key[1:]}:" in self.shortOpt
+            given += [key, value] if takes else [key]
+        super().parseOptions([*given, "--", *words])
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:
@@ -41,7 +56,7 @@ class Options(tap.Options):
                 raise UsageError(str(problem)) from None
 
     def settle(self) -> None:
-        by_code = self.code is not None or bool(self["invite"])
+        self.by_code = by_code = self.code is not None or bool(self["invite"])
         if self.code is not None and self["invite"]:
             raise UsageError("CODE and --invite exclude each other: one side invites, the other one joins")
         whom = [self.given(key) for key in ("room", "secret-file", "to")]
@@ -65,4 +80,5 @@ class Options(tap.Options):
 
     def answered(self, code: codes.Code) -> None:
         """The user has typed a code."""
+        self.by_code = True
         self.settings = replace(self.settings, code=code)

@@ -73,7 +73,7 @@ class FrameTests(SynchronousTestCase):
         said = " ".join(PAGE.partition("## Session")[2].split())
         mib = 2**20
         for text in (
-            f"at once when {sender.ACK_BYTES // 1024} KiB or {sender.ACK_FRAMES} frames have come",
+            f"at once when {sender.ACK_BYTES // mib} MiB or {sender.ACK_FRAMES} frames have come",
             f"within {session.ACK_DELAY * 1000:.0f} ms",
             f"beyond {kept.MOST_KEPT // mib} MiB of it in a session",
             f"beyond {pool.MOST_IN_PROCESS // mib} MiB in a process, but for {pool.MODEST // mib} MiB",

@@ -481,7 +481,7 @@ class BoundTests(SynchronousTestCase):
         # Nobody acknowledges: nothing is delivered.
         self.assertLessEqual(one.pools.kept.used, MOST_KEPT)
         self.assertGreater(one.pools.kept.used, MOST_KEPT - MOST * 2)
-        self.assertGreater(sum(end.stream.waiting for end in ends), 0)
+        self.assertGreater(sum(end.stream.has_more for end in ends), 0)
         for _ in range(10):
             flush(clock, cable)
         self.assertEqual(sum(len(end.got) for end in two.ends), 80 * 65_520)
