@@ -11,16 +11,19 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
 from p2phole.bucket import Bucket, Rate
 from p2phole.session.frames import BadFrame, Frame, FrameReader, Kind
+from p2phole.session.greeting import OtherVersion
 from p2phole.session.kept import Parts
 from p2phole.session.silence import Finding, Silence
 
 TICK = 1.0
 """Seconds between looks at how quiet the link is."""
+LINGER = 1.0
+"""Seconds for which a link to another version stays, so that the other side reads of this one's as well."""
 PINGS = Rate(burst=20, per_second=2)
 """Pings that are answered: each costs us a frame."""
 
@@ -106,13 +109,16 @@ class Attachment:
         self._pinged = self._answered = 0
         self._acknowledged = 0
         self._silence = Silence(clock.seconds())
+        self._refused: OtherVersion | None = None
+        """Why the link ends soon."""
+        self._lingering: IDelayedCall | None = None
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
 
     # -- out
 
     def greet(self) -> None:
-        """Say HELLO; everything else waits for the other side's."""
+        """Say HELLO; everything that the other side may have had before waits for its own."""
         self._watch.start(TICK, now=False)
         self.write(Frame(Kind.HELLO, self.told, self._upper.greeting()).encode())
 
@@ -147,7 +153,7 @@ class Attachment:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the link.  If they break the protocol, the session is over."""
-        if self.over:
+        if self.over or self._refused is not None:
             return
         self._upper.tally.came += len(data)
         try:
@@ -165,6 +171,9 @@ class Attachment:
                 if self.over:
                     break
                 self._take(frame)
+        except OtherVersion as error:
+            self._refused = error
+            self._lingering = self._clock.callLater(LINGER, self._upper.broken, error)
         except BadFrame as error:
             self._upper.broken(error)
         finally:
@@ -207,13 +216,18 @@ class Attachment:
         """The link has ended."""
         if not self.over:
             self.stop()
-            self._upper.lost(self)
+            if self._refused is not None:
+                self._upper.broken(self._refused)
+            else:
+                self._upper.lost(self)
 
     def stop(self) -> None:
         """Have nothing to do with the link any more."""
         self.over = True
         if self._watch.running:
             self._watch.stop()
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
 
     def fail(self) -> None:
         """The link is of no more use."""
