@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.errors import LocalError, RemoteProtocolError
-from p2phole.peer.broker_protocol import BrokerProtocol, BrokerSaidNo, CertificateRefused, Room
+from p2phole.peer.broker_protocol import BrokerProtocol, BrokerSaidNo, CertificateRefused, CutOff, Room
 from p2phole.peer.errors import (
     BadAuthorities,
     BrokerDistrusted,
@@ -137,6 +137,8 @@ class BrokerLink:
         self._tries = min(self._tries + 1, 4) if self._hurries else 0
         if self._hurries:
             connecting.addTimeout(min(FIRST_TRY * 2 ** (self._tries - 1), LONGEST_TRY), self._clock)
+            # A router may take what comes for the connection before as part of this one, and let nothing through.
+            connecting.addCallback(_pressed)
         return connecting
 
     def _pause(self, failures: int) -> float:
@@ -167,7 +169,7 @@ class BrokerLink:
             self._give_up(kind(broker=where, detail=why))
         elif isinstance(problem, CertificateRefused):
             self._give_up(BrokerDistrusted(broker=where, why=why))
-        elif isinstance(problem, RemoteProtocolError):
+        elif isinstance(problem, RemoteProtocolError) and not isinstance(problem, CutOff):
             self._give_up(NotABroker(broker=where, why=why))
         else:
             number = getattr(problem, "osError", None)
@@ -182,6 +184,11 @@ class BrokerLink:
             _log.warn("{error}  Trying again.", error=error)
         else:
             self._fail(error)
+
+
+def _pressed(link: Any) -> Any:
+    link.press()
+    return link
 
 
 @implementer(IStreamClientEndpoint)

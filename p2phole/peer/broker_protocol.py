@@ -63,6 +63,10 @@ class NotBroker(RemoteProtocolError):
     """{why}."""
 
 
+class CutOff(RemoteProtocolError):
+    """{why}."""
+
+
 class CertificateRefused(RemoteProtocolError):
     """{why}."""
 
@@ -311,7 +315,7 @@ class BrokerProtocol(LineReceiver):
 
     def _cut_off(self) -> None:
         self.was_cut_off = True
-        self._machine.ended(NotBroker(why="nothing gets through to it"))
+        self._machine.ended(CutOff(why="nothing gets through to it"))
 
     def abort(self) -> None:
         """This peer wants the connection no more."""
