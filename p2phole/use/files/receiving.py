@@ -23,6 +23,7 @@ from p2phole.session.streams import Stream
 from p2phole.text import harmless
 from p2phole.use.files.deciding import Deciding, Decision, Proposal
 from p2phole.use.files.errors import BadOffer, CannotWrite, NoRoom, NotTaken, why
+from p2phole.use.files.feeding import Work
 from p2phole.use.files.hashing import Digest
 from p2phole.use.files.incoming import Clash, Incoming
 from p2phole.use.files.listing import (
@@ -34,7 +35,6 @@ from p2phole.use.files.listing import (
     encode_result,
 )
 from p2phole.use.files.records import AT, BEGIN, SAME, Kind, RecordReader, from_json, record
-from p2phole.use.files.sending import Work
 from p2phole.use.files.store import Store
 
 MOST_FINISHING = 64
