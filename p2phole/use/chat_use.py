@@ -21,7 +21,7 @@ from p2phole.use import chat_typed
 from p2phole.use.chat_files import Files
 from p2phole.use.chat_model import Transcript, Way
 from p2phole.use.chat_view import View, status, who
-from p2phole.use.files.sending import Work
+from p2phole.use.files.feeding import Work
 
 LOOK_SECONDS = 1.0
 """Time between two looks at the round trips."""

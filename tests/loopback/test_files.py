@@ -179,7 +179,7 @@ def test_stopped(scene: Scene, which: str) -> None:
     stopped.process.send_signal(signal.SIGINT)
     for process in (stopped, other):
         status, told = process.end()
-        assert status == 1, told
+        assert status == (0 if process is stopped else 1), told  # a signal is no failure
         assert "start again on both sides" in told
     assert [path.name.endswith(PART) for path in scene.folder.iterdir()] == [True]
 

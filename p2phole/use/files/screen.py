@@ -26,6 +26,8 @@ LEAST_BAR = 10
 
 _CLEAR = "\r\x1b[2K"
 
+STOPPED = "Stopped before all had arrived: start again on both sides, and it goes on from there."
+
 
 class Screen:
     """What the user sees of one transfer, on ``stream``; a text stream itself for what others have to say there,

@@ -12,11 +12,11 @@ from p2phole.errors import LocalError, P2pholeError
 from p2phole.peer.use import Host, Idle, Partner
 from p2phole.session.errors import Aborted, NotOffered
 from p2phole.session.errors import Refused as StreamRefused
-from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved, Refused, Stopped
+from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved, Refused
 from p2phole.use.files.feeding import Work
 from p2phole.use.files.listing import Result
 from p2phole.use.files.pace import counted, in_numbers, named
-from p2phole.use.files.screen import Screen
+from p2phole.use.files.screen import STOPPED, Screen
 from p2phole.use.files.sending import Sending
 from p2phole.use.files.source import Sources, find
 
@@ -93,7 +93,7 @@ class Send(Idle):
         for attempt in self._attempts.values():
             attempt.sending.abandon("it was stopped")
         if not self._done:
-            self.fail(Stopped())
+            self.screen.say(STOPPED)
         self.screen.end()
 
     def _is_chosen(self, partner: Partner) -> bool:
