@@ -174,9 +174,7 @@ class Bounded(Service):
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
         self._inner.startService()
-        # What is loaded by now stays.  A full collection would go through all of it, for 40 ms, and mostly in the
-        # middle of the first start, where a SYN is to leave at an instant.
-        self._reactor.callWhenRunning(gc.freeze)
+        self._reactor.callWhenRunning(_keep_what_is_loaded)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
@@ -206,6 +204,13 @@ def run(reactor: Any, build: Build, log: ILogObserver | None = None) -> int:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return 1 if ending.failed else 0
+
+
+def _keep_what_is_loaded() -> None:
+    """A full collection would go through all of it, for 40 ms, and mostly in the middle of the first start, where
+    a SYN is to leave at an instant."""
+    gc.freeze()
+    gc.enable()  # cli has switched it off
 
 
 # What is particular to twistd.

@@ -1,25 +1,7 @@
 """For tests of programs that run on p2phole: two peers in memory, joined by a real session.
 
 No running reactor, no sockets, no broker, no keys; time is a :class:`~twisted.internet.task.Clock`, and nothing
-moves before the test says so::
-
-    class EchoTests(SynchronousTestCase):
-        def test_echo(self):
-            pair = MemoryPair()
-            pair.bob.server().listen(Factory.forProtocol(Echo))
-            client = self.connected(pair)
-            client.transport.write(b"hello")
-            pair.cut()
-            pair.flush()
-            self.assertEqual(client.received, b"")
-            pair.join()
-            pair.flush()
-            self.assertEqual(client.received, b"hello")
-
-        def connected(self, pair):
-            connecting = pair.alice.client().connect(Factory.forProtocol(Client))
-            pair.flush()
-            return self.successResultOf(connecting)
+moves before the test says so.  An example is in ``docs/endpoints.md``.
 """
 
 from __future__ import annotations

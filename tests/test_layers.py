@@ -87,6 +87,8 @@ MAY_IMPORT = {
     "check": {"wire", "secure", "punch", "peer"},
     "people": {"secure", "peer"},
     "use": {"secure", "session", "peer"},
+    "endpoints": {"secure", "session", "peer"},
+    "testing": {"session", "peer", "endpoints"},
 }
 """Beside itself and what is common."""
 AROUND = {"launch", "options", "coercion", "events"}
@@ -117,6 +119,9 @@ RUNS = {
     "peer.lines",
     "peer.talk",
     "peer.use",
+    "endpoints.options",
+    "endpoints.switchboard",
+    "testing",
 }
 """And what has events to tell, or options."""
 

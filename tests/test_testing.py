@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -20,8 +14,6 @@ from zope.interface.verify import verifyObject
 
 from p2phole import testing
 from p2phole.testing import MemoryPair, MemoryPeer, NeverQuiet
-
-ENV = {**os.environ, "PYTHONPATH": str(Path(testing.__file__).parents[1])}
 
 
 class Keeper(Protocol):
@@ -207,30 +199,3 @@ class MemoryPairTests(SynchronousTestCase):
         client.dataReceived = client.transport.write
         client.transport.write(b"x")
         self.assertRaises(NeverQuiet, self.pair.flush)
-
-
-class ExampleTests(SynchronousTestCase):
-    def test_the_example_runs_and_no_reactor_does(self) -> None:
-        """What the module's own text shows."""
-        doc = inspect.getdoc(testing) or ""
-        example = textwrap.dedent(doc.partition("::\n")[2])
-        lines = [
-            "import sys",
-            "from twisted.internet.protocol import Factory, Protocol",
-            "from twisted.trial.unittest import SynchronousTestCase",
-            "from p2phole.testing import MemoryPair",
-            "class Echo(Protocol):",
-            "    def dataReceived(self, data): self.transport.write(data)",
-            "class Client(Protocol):",
-            "    received = b''",
-            "    def dataReceived(self, data): self.received += data",
-            example,
-            "import unittest",
-            "done = unittest.TextTestRunner().run(EchoTests('test_echo'))",
-            "assert done.testsRun == 1",
-            "sys.exit(not done.wasSuccessful())",
-        ]
-        ran = subprocess.run(
-            [sys.executable, "-c", "\n".join(lines)], env=ENV, capture_output=True, text=True, timeout=60
-        )
-        self.assertEqual(ran.returncode, 0, ran.stderr)

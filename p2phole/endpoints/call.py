@@ -24,8 +24,9 @@ from p2phole.session.transport import StreamTransport
 AGAIN, LATER = 0.02, 1.0
 """Seconds after which somebody is asked again who did not offer it, at first and in the end: what is offered is
 known on this side, so that costs nothing on the network."""
-PATIENCE = 5.0
-"""Seconds for which everybody of that name may decline: it may just be starting."""
+PATIENCE = 2.0
+"""Seconds for which everybody of that name may decline, as it may just be starting; longer while somebody else of
+that name is being connected to."""
 
 
 class Exchange(Interface):
@@ -37,8 +38,11 @@ class Exchange(Interface):
     def reachable(self, name: str) -> Iterator[Partner]:
         """Those of that name to whom there is a connection; whom to ask first comes first."""
 
+    def is_coming(self, name: str) -> bool:
+        """Whether somebody of that name is being connected to."""
+
     def is_awaited(self, name: str) -> bool:
-        """Whether somebody of that name may still be connected to, without anything new."""
+        """The same, or somebody was connected to and may come back."""
 
     def why_not(self, name: str) -> str:
         """Why nobody of that name was reached, as far as is known."""
@@ -95,6 +99,8 @@ class Call:
     def lost(self, partner: Partner) -> None:
         """There is no connection to that one any more."""
         asked = self._asked
+        if self._declined.pop(partner, None) is not None:
+            self._declining_since = None  # what it said last may have been on its way
         if asked is not None and asked.partner is partner:
             self._asked = None
             asked.abortConnection()
@@ -152,7 +158,7 @@ class Call:
             now = self._exchange.clock.seconds()
             self._declined[calling.partner] = now + self._pause
             since = self._declining_since = now if self._declining_since is None else self._declining_since
-            if now - since >= PATIENCE:
+            if now - since >= PATIENCE and not self._exchange.is_coming(self.name):
                 self._fail(NotServed(name=self.name, why=str(error).rstrip(".")))
                 return
             if self._again is None:

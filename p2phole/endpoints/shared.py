@@ -36,9 +36,11 @@ def make_peer(
     reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None], board: Switchboard
 ) -> IService:
     """The real one."""
+    # Imported when it is wanted: most programs have a string parsed long before, and some never connect.
     from p2phole.peer.service import PeerService
+    from p2phole.peer.status_use import Status
 
-    return PeerService(reactor, settings, fail, [board], sink=board)
+    return PeerService(reactor, settings, fail, [board, Status(reactor, "endpoint", settings)], sink=board)
 
 
 @dataclass(frozen=True)

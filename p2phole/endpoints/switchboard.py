@@ -109,9 +109,13 @@ class Switchboard(Idle):
             if looks(partner.name) == looks(name) and partner.path is not None:
                 yield partner
 
+    def is_coming(self, name: str) -> bool:
+        """Whether somebody of that name is being connected to."""
+        return looks(name) in self._introduced.values()
+
     def is_awaited(self, name: str) -> bool:
-        """Whether somebody of that name is being connected to, or was and may come back."""
-        return looks(name) in self._introduced.values() or self._is_present(name)
+        """The same, or somebody was connected to and may come back."""
+        return self.is_coming(name) or self._is_present(name)
 
     def _is_present(self, name: str) -> bool:
         return any(looks(partner.name) == looks(name) for partner in self._present)
@@ -120,7 +124,7 @@ class Switchboard(Idle):
         """Why nobody of that name was reached, as far as is known."""
         if self._is_present(name):
             return "the connection is lost for now"
-        if looks(name) in self._introduced.values():
+        if self.is_coming(name):
             return "a connection is still being tried"
         if looks(name) in self._failures:
             return self._failures[looks(name)].rstrip(".")

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -23,7 +24,7 @@ from p2phole.peer.broker_link import BrokerLink
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.conversation import Conversation
 from p2phole.peer.encounter import Encounter
-from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong, InvitationOver
+from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong
 from p2phole.peer.lines import Lines
 from p2phole.peer.members import Members
 from p2phole.peer.presence import Presence
@@ -59,6 +60,8 @@ from p2phole.wire.messages import (
 
 WATCH_SECONDS = 1.0
 """Seconds between looks at this machine's addresses, and whether it has slept."""
+REHEARSE_SECONDS = 0.005
+"""Until the first SYN is on its way to the broker: what takes time is done while its answer is awaited."""
 GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
 USE_SECONDS = 2.0
@@ -114,6 +117,7 @@ class PeerService(Service):
         self._warned = False
         self._alone: Deferred[None] | None = None
         """While stopping: fires when no link is left."""
+        self._rehearsing: IDelayedCall | None = None
         self._watch = LoopingCall(self._look_around)
         self._watch.clock = reactor
 
@@ -140,7 +144,7 @@ class PeerService(Service):
                 self.port.binding,
                 self,
                 self.random,
-                self._broker_failed,
+                self.fail,
                 self._is_urgent,
             )
         except LocalError:
@@ -162,10 +166,14 @@ class PeerService(Service):
         )
         self.use.start(self)
         self._broker.start()
+        self._rehearsing = self.clock.callLater(REHEARSE_SECONDS, self._rehearse)
+        self._watch.start(WATCH_SECONDS, now=False)
+
+    def _rehearse(self) -> None:
+        self._rehearsing = None
         rehearse(self.credentials)
         if self.trust.demands_proof:
             agreement.rehearse()
-        self._watch.start(WATCH_SECONDS, now=False)
 
     def stopService(self) -> Deferred[None]:
         """Say goodbye and let go of everything, in half a second; in one where a port was mapped."""
@@ -175,6 +183,8 @@ class PeerService(Service):
     async def _stop(self) -> None:
         if self._watch.running:
             self._watch.stop()
+        if self._rehearsing is not None:
+            self._rehearsing.cancel()
         stopping = self.use.stop()
         if stopping is not None:
             await stopping.addTimeout(USE_SECONDS, self.clock, lambda result, seconds: None)
@@ -255,13 +265,6 @@ class PeerService(Service):
             return False
         self._invited(code)
         return True
-
-    def _broker_failed(self, error: LocalError) -> None:
-        if isinstance(error, InvitationOver) and self._linked():
-            _log.info("{error}  The direct connection lives on.", error=error)
-            self._broker.stop()
-        else:
-            self.fail(error)
 
     def _burned(self) -> None:
         self.fail(CodeBurned() if self._settings.invite else CodeWrong())

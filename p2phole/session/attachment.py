@@ -118,7 +118,7 @@ class Attachment:
     # -- out
 
     def greet(self) -> None:
-        """Say HELLO; everything else waits for the other side's."""
+        """Say HELLO; everything that the other side may have had before waits for its own."""
         self._watch.start(TICK, now=False)
         self.write(Frame(Kind.HELLO, self.told, self._upper.greeting()).encode())
 

@@ -34,6 +34,11 @@ class Outgoing:
         """Whether the user was told to pause."""
 
     @property
+    def waiting(self) -> int:
+        """Bytes that were written and not sent yet."""
+        return self._waiting.size
+
+    @property
     def has_more(self) -> bool:
         """Whether credit could be of use."""
         return bool(self._waiting.size) or (self.finishing and self.direction.flow.open)

@@ -73,9 +73,9 @@ class Sender:
 
     def use(self, line: Line | None) -> None:
         """Write to this from now on, first what it missed; None: to nothing."""
-        self._line = line
-        if line is not None:
+        if line is not None and line is not self._line:
             line.missed = deque(self.kept)
+        self._line = line
 
     def hold(self, held: bool) -> None:
         """Whether to gather frames: between two frames that came together there is nothing to send."""

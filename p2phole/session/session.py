@@ -105,6 +105,11 @@ class Session:
         """A proven link.  One that is in use stays in use until the other side has greeted on this one."""
         attachment = Attachment(self._clock, link, self)
         self._life.attached(attachment)
+        if self._theirs is None and not attachment.over:
+            # The other side can have missed nothing yet, so what is offered need not wait for its greeting: that
+            # saves a round trip before the first byte of a stream.
+            self._sender.use(attachment)
+            self._sender.pump()
         return attachment
 
     def probe(self) -> None:
@@ -218,6 +223,8 @@ class Session:
         """See :class:`~p2phole.session.attachment.Upper`."""
         if attachment is self._links.newest:
             self._life.lost_newest()
+            if self._links.current is None:
+                self._sender.use(None)
         elif attachment is self._links.current:
             self._life.lost_current()
         if self._leaving and self._links.current is self._links.newest is None:

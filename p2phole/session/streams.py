@@ -52,6 +52,11 @@ class Stream:
         return self._told
 
     @property
+    def waiting(self) -> int:
+        """Bytes that were written and not sent yet."""
+        return self._out.waiting
+
+    @property
     def has_more(self) -> bool:
         """Whether there may be another frame with data."""
         return self._out.has_more

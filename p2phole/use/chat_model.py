@@ -16,8 +16,8 @@ MOST_ENTRIES = 2_000
 """Entries that are kept to be scrolled back to."""
 MOST_CHARACTERS = 2 * 1024 * 1024
 """Characters of all of them together."""
-MOST_UNSAID = 1_000
-"""Lines that wait for somebody to come."""
+MOST_HELD = 1_000
+"""Lines that wait for one who is away."""
 
 
 class Mark(Enum):
@@ -59,6 +59,10 @@ class Person:
     way: Way | None = None
     due: deque[Entry] = field(default_factory=deque)
     """What was said to this one and has not arrived, in order."""
+    held: deque[tuple[Entry, str]] = field(default_factory=deque)
+    """The last part of that: not sent yet, with the text as it was typed."""
+    replaced: bool = False
+    """Whether the same one is here anew, while this one is away: its program was started again."""
 
 
 @dataclass(eq=False, slots=True)
@@ -138,6 +142,12 @@ class Transcript:
         if to is not None and to.fingerprint == fingerprint and (to.way is None or to not in self.people):
             self.to = person  # the same one, started again
         self._people[key] = person
+        unsaid, self._unsaid = self._unsaid, deque()
+        for entry, text in unsaid:
+            entry.unsaid = False
+            self._hold(person, entry, text)
+        for other in self.people:
+            self._replace(other)
         self.changed()
 
     def renamed(self, key: object, name: str) -> None:
@@ -149,6 +159,7 @@ class Transcript:
         person = self._people[key]
         if person.way is None:
             person.since = self._now()
+        person.replaced = False
         if person.way != way:
             person.way = way
             self.changed()
@@ -158,6 +169,7 @@ class Transcript:
         person = self._people[key]
         if person.way is not None:
             person.way, person.since = None, self._now()
+            self._replace(person)
             self.changed()
 
     def left(self, key: object) -> None:
@@ -169,46 +181,44 @@ class Transcript:
     # -- what is said
 
     def greet(self, key: object, text: str) -> None:
-        """Something was said for the user to somebody who has come."""
+        """Something is said for the user to somebody who has come; it waits for :meth:`here`."""
         person = self._people[key]
         entry = Entry(Kind.SAID, self._now(), person.name, harmless(text))
-        self._is_due(entry, person)
+        self._hold(person, entry, text)
         self._add(entry)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that nothing should be added."""
+        return any(len(waiting) >= MOST_HELD for waiting in (self._unsaid, *(one.held for one in self.people)))
+
     def say(self, text: str) -> list[object]:
-        """The user has said something: for whom it is.  Nobody: it waits for the first one to come.
+        """The user has said something: to whom it is to be sent now.  For those who are away it waits, and if
+        there is nobody, for the first one to come.
 
         Raises :class:`LookupError`: it is for one who has left.
         """
-        keys: list[object]
-        if self.to is None:
-            keys = list(self._people)
-        else:
-            keys = [key for key, person in self._people.items() if person is self.to]
-            if not keys:
+        people = {key: person for key, person in self._people.items() if not person.replaced}
+        if self.to is not None:
+            people = {key: person for key, person in self._people.items() if person is self.to}
+            if not people:
                 raise LookupError(self.to.name)
         entry = Entry(Kind.SAID, self._now(), self.to.name if self.to is not None else "", harmless(text))
-        for key in keys:
-            self._is_due(entry, self._people[key])
-        if not keys:
-            if len(self._unsaid) >= MOST_UNSAID:
-                oldest, _ = self._unsaid.popleft()
-                oldest.unsaid, oldest.lost = False, True
+        for person in people.values():
+            if person.way is None:
+                self._hold(person, entry, text)
+            else:
+                self._is_due(person, entry)
+        if not people:
             entry.unsaid = True
             self._unsaid.append((entry, text))
         self._add(entry)
-        return keys
+        return [key for key, person in people.items() if person.way is not None]
 
-    def say_the_rest(self, key: object) -> list[str]:
-        """What was said while nobody was there, for this one."""
-        person = self._people[key]
-        unsaid, self._unsaid = self._unsaid, deque()
-        for entry, _ in unsaid:
-            entry.unsaid = False
-            self._is_due(entry, person)
-        if unsaid:
-            self.changed()
-        return [text for _, text in unsaid]
+    def release(self, key: object) -> list[str]:
+        """What has waited for this one, who is here: it is to be sent now."""
+        held, self._people[key].held = self._people[key].held, deque()
+        return [text for _, text in held]
 
     def heard(self, key: object, text: str) -> None:
         """Somebody has said something."""
@@ -224,6 +234,7 @@ class Transcript:
     def lost(self, key: object) -> None:
         """All that has not arrived there will not."""
         person = self._people[key]
+        person.held.clear()
         while person.due:
             entry = person.due.popleft()
             entry.waits_for.remove(person)
@@ -240,9 +251,26 @@ class Transcript:
 
     # -- inside
 
-    def _is_due(self, entry: Entry, person: Person) -> None:
+    def _is_due(self, person: Person, entry: Entry) -> None:
         entry.waits_for.append(person)
         person.due.append(entry)
+
+    def _hold(self, person: Person, entry: Entry, text: str) -> None:
+        self._is_due(person, entry)
+        person.held.append((entry, text))
+
+    def _replace(self, person: Person) -> None:
+        """What one who is away was not sent yet is for the same one, if that one has come anew."""
+        later = self.people[self.people.index(person) + 1 :]
+        anew = [other for other in later if other.fingerprint == person.fingerprint]
+        if person.way is not None or not anew:
+            return
+        person.replaced = True
+        held, person.held = person.held, deque()
+        for entry, text in held:
+            person.due.remove(entry)
+            entry.waits_for.remove(person)
+            self._hold(anew[-1], entry, text)
 
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)

@@ -7,7 +7,7 @@ import asyncio
 import signal
 import termios
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from typing import Protocol as Interface
 
@@ -165,6 +165,8 @@ class Screen:
         except Exception as problem:
             _log.debug("The screen has failed.", log_failure=Failure())
             error = ScreenFailed(why=f"{type(problem).__name__}: {problem}")
+            with suppress(OSError):
+                self._app.renderer.reset()  # it is left as it was where the first drawing fails
         self.is_over, self._ended = True, None
         if error is not None:
             self._failed(error)

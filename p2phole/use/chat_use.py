@@ -76,14 +76,11 @@ class Chat(Idle):
         """See :class:`~p2phole.peer.use.Use`."""
         transcript = self.transcript
         transcript.came(partner, self._host.label(partner), partner.fingerprint, partner.authenticated)
-        talk = self._talks[partner] = Talk(self._host, partner, self)
+        self._talks[partner] = Talk(self._host, partner, self)
         if partner not in self._greeted:
             self._greeted.add(partner)
             for text in self._greetings:
                 transcript.greet(partner, text)
-                talk.send(text)
-        for text in transcript.say_the_rest(partner):
-            talk.send(text)
 
     def linked(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
@@ -172,7 +169,7 @@ class Chat(Idle):
         return status(self.transcript, self._nobody, self.view.unread, width)
 
     def _say(self, text: str) -> bool:
-        if any(talk.messages.full for talk in self._talks.values()):
+        if self.transcript.is_full or any(talk.messages.full for talk in self._talks.values()):
             self.transcript.warn("Too much is waiting to be read by the others: try again in a while.")
             return False
         # A line that is pasted may be several, and longer than a message can be.
@@ -213,10 +210,13 @@ class Chat(Idle):
     # -- how the others are reached
 
     def _look(self) -> None:
-        for partner in self._talks:
+        transcript = self.transcript
+        for partner, talk in self._talks.items():
             path = partner.path
-            self.transcript.renamed(partner, self._host.label(partner))
+            transcript.renamed(partner, self._host.label(partner))
             if path is None:
-                self.transcript.away(partner)
+                transcript.away(partner)
             else:
-                self.transcript.here(partner, Way(path.kind, str(path.remote), path.round_trip))
+                transcript.here(partner, Way(path.kind, str(path.remote), path.round_trip))
+                for text in transcript.release(partner):
+                    talk.send(text)

@@ -178,13 +178,7 @@ def person_in_short(person: Person) -> str:
 def status(transcript: Transcript, nobody: str, below: bool, width: int) -> str:
     """The status line: who is here and how, and whether there is something below; exactly so wide.
     ``nobody``: what to say where nobody is."""
-    # Who is here first; who is away and came again under the same key only once.
-    here = {person.fingerprint for person in transcript.people if person.way is not None}
-    people = [
-        person
-        for person in transcript.people
-        if person.way is not None or person.due or person.fingerprint not in here
-    ]
+    people = [person for person in transcript.people if person.due or not person.replaced]
     people.sort(key=lambda person: person.way is None)
     right = " \N{DOWNWARDS ARROW} more " if below else ""
     if not people and transcript.unsaid:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.usage import UsageError
@@ -16,6 +16,9 @@ from p2phole.options import file_path
 from p2phole.peer.use import Use
 from p2phole.text import harmless
 from p2phole.use import options, running
+
+if TYPE_CHECKING:
+    from p2phole.use.files.screen import Screen
 
 
 class Options(options.Options):
@@ -44,16 +47,17 @@ class Options(options.Options):
 
 def run(given: Options) -> int:
     """What ``p2phole receive`` runs, to its exit status."""
-    return running.run("send FILE", given, lambda reactor: _uses(given, reactor))
-
-
-def _uses(given: Options, reactor: Any) -> Sequence[Use]:
     # Imported when it is wanted: --help is quick without.
-    from p2phole.use.files.asking import Terminal
-    from p2phole.use.files.receive import Receive
     from p2phole.use.files.screen import take_standard_error
 
-    screen = take_standard_error(reactor)
+    screen = take_standard_error()  # before the log has it
+    return running.run("send FILE", given, lambda reactor: _uses(given, screen, reactor))
+
+
+def _uses(given: Options, screen: Screen, reactor: Any) -> Sequence[Use]:
+    from p2phole.use.files.asking import Terminal
+    from p2phole.use.files.receive import Receive
+
     umask = os.umask(0o077)
     os.umask(umask)
     work = partial(deferToThreadPool, reactor, reactor.getThreadPool())

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.usage import UsageError
@@ -17,6 +17,9 @@ from p2phole.text import harmless
 from p2phole.use import options, running
 from p2phole.use.files.listing import Offer, encode_offer
 from p2phole.use.files.records import MOST_RECORD
+
+if TYPE_CHECKING:
+    from p2phole.use.files.screen import Screen
 
 
 class Options(options.Options):
@@ -66,15 +69,17 @@ def _code(text: str) -> codes.Code | None:
 
 def run(given: Options) -> int:
     """What ``p2phole send`` runs, to its exit status."""
-    return running.run("receive", given, lambda reactor: _uses(given, reactor))
-
-
-def _uses(given: Options, reactor: Any) -> Sequence[Use]:
     # Imported when it is wanted: --help is quick without.
     from p2phole.use.files.screen import take_standard_error
+
+    screen = take_standard_error()  # before the log has it
+    return running.run("receive", given, lambda reactor: _uses(given, screen, reactor))
+
+
+def _uses(given: Options, screen: Screen, reactor: Any) -> Sequence[Use]:
     from p2phole.use.files.send import Send
 
     work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     settings = given.settings
     alone = settings.code is not None or settings.invite or settings.to is not None
-    return [Send(given.paths, given.text, work, take_standard_error(reactor), alone)]
+    return [Send(given.paths, given.text, work, screen, alone)]

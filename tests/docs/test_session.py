@@ -63,7 +63,7 @@ class FrameTests(SynchronousTestCase):
         """A session greets with the keys that the page shows."""
         shown = json.loads(next(frame.payload for frame, _ in self.frames() if frame.kind is Kind.HELLO))
         side = Side(Clock(), shown["session"], True)
-        (frame,) = Cable(side, Side(Clock(), "b", False)).plugs[0].frames()
+        frame, *_ = Cable(side, Side(Clock(), "b", False)).plugs[0].frames()
         greeting = json.loads(frame.payload)
         self.assertEqual(list(greeting), list(shown))
         self.assertEqual({**greeting, "software": shown["software"]}, shown)

@@ -110,12 +110,12 @@ async def post(reactor: Any, endpoint: IStreamClientEndpoint, body: bytes) -> tu
     response: Any = await agent.request(b"POST", b"http://bob/", Headers({"x": ["y"]}), producer)
     assert response.code == 200
     headers = {key.decode().lower(): values[0].decode() for key, values in response.headers.getAllRawHeaders()}
-    body_of = _Body()
+    body_of = Body()
     response.deliverBody(body_of)
     return await body_of.done, headers
 
 
-class _Body(Protocol):
+class Body(Protocol):
     def __init__(self) -> None:
         self.got = bytearray()
         self.done: Deferred[bytes] = Deferred()

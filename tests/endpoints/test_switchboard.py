@@ -140,6 +140,15 @@ class CallTests(SynchronousTestCase):
         self.assertIn("bob takes no such connection: ", self.failed(connecting, NotServed))
         self.assertTrue(issubclass(NotServed, ConnectionRefusedError))
 
+    def test_another_one_of_that_name_may_offer_it(self) -> None:
+        self.pair.alice.board.emit(events.Introduced("bob", "b" * 64, "b2"))
+        connecting = self.connect()
+        self.pass_(PATIENCE + 5)
+        self.assertNoResult(connecting)
+        self.pair.alice.board.emit(events.Failed("bob", "silent", "Nothing came back.", "b2"))
+        self.pass_(2)
+        self.failed(connecting, NotServed)
+
     def test_offered_a_little_later(self) -> None:
         connecting = self.connect()
         self.pass_(2)

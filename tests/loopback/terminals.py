@@ -16,8 +16,8 @@ import pyte
 
 from tests.loopback.processes import ROOT, SECONDS
 
-LEAVE_SCREEN = b"\x1b[?1049l"
-"""What gives the other screen of a terminal back."""
+TAKE_SCREEN, LEAVE_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
+"""What takes another screen of a terminal, and gives it back."""
 
 
 class Terminal:
@@ -89,7 +89,8 @@ class Terminal:
     @property
     def is_restored(self) -> bool:
         """Whether all modes are as before, and the other screen was given back."""
-        return termios.tcgetattr(self._slave) == self.before and LEAVE_SCREEN in self.written
+        is_back = self.written.rfind(TAKE_SCREEN) <= self.written.rfind(LEAVE_SCREEN)
+        return is_back and termios.tcgetattr(self._slave) == self.before
 
     @property
     def last_words(self) -> str:

@@ -208,6 +208,26 @@ def test_what_went_wrong_is_said_behind_the_screen(chats: Chats) -> None:
     assert alice.last_words.endswith(line)
 
 
+BROKEN = """
+import sys
+from p2phole import cli
+from p2phole.use.chat_use import Chat
+
+Chat.status = lambda chat, width: chat.no_such_thing
+sys.exit(cli.main())
+"""
+
+
+def test_a_defect_in_what_draws(chats: Chats) -> None:
+    """The terminal is given back, and one line says what it was."""
+    chat = ("chat", "--broker", chats.broker, "--room", "team")
+    alice = Terminal(chats.stage.folder / "alice", sys.executable, "-c", BROKEN, *chat)
+    chats.terminals.append(alice)
+    assert (alice.ends(), alice.is_restored) == (1, True)
+    assert re.search(r"p2phole: The screen cannot be drawn \(AttributeError: .*\r\n$", alice.last_words)
+    assert "Traceback" not in alice.written.decode()
+
+
 def test_a_start_that_fails(chats: Chats) -> None:
     alice = chats.start("alice", "--room", "team", "--secret-file", "missing")
     assert alice.ends() == 1

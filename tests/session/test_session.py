@@ -56,18 +56,40 @@ class OneSide(SynchronousTestCase):
 
 class GreetingTests(OneSide):
     def test_first_on_the_link(self) -> None:
-        [frame] = self.plug.frames()
+        frame, *_ = self.plug.frames()
         greeting = json.loads(frame.payload)
         self.assertEqual((frame.kind, frame.number), (Kind.HELLO, 0))
         self.assertEqual((greeting["version"], greeting["session"], greeting["resumes"]), (2, "one", None))
 
-    def test_nothing_is_sent_before_the_other_side_has_greeted(self) -> None:
+    def test_what_is_offered_goes_with_it_and_nothing_else(self) -> None:
         self.side.open().stream.write(b"early")
-        self.assertEqual(shown(self.plug.frames()), ["HELLO 0"])
+        self.assertEqual(shown(self.plug.frames()), ["HELLO 0", "OFFER 1"])
         self.receive(hello())
-        self.assertEqual(shown(self.plug.frames()), ["OFFER 1"])
+        self.assertEqual(self.plug.frames(), [])
         self.receive(Frame(Kind.OFFER, 1, b"thing"))
         self.assertEqual(shown(self.plug.frames()), ["OPEN 2", "DATA 3"])
+
+    def test_that_goes_again_where_the_other_side_may_not_have_it(self) -> None:
+        self.plug.frames()
+        assert self.plug.attachment is not None
+        self.plug.attachment.lost()
+        self.side.session.offer("more", lambda stream: None)
+        self.assertEqual(self.plug.frames(), [])
+        self.plug = Plug()
+        self.plug.attachment = self.side.session.attach(self.plug)
+        self.assertEqual(shown(self.plug.frames()), ["HELLO 0", "OFFER 1", "OFFER 2"])
+        self.receive(hello(resumes="one", number=1))
+        self.assertEqual(self.plug.frames(), [])
+
+    def test_what_was_missed_waits_for_it(self) -> None:
+        self.receive(hello(), Frame(Kind.OFFER, 1, b"thing"))
+        self.plug.frames()
+        self.side.session.offer("more", lambda stream: None)
+        self.plug = Plug()
+        self.plug.attachment = self.side.session.attach(self.plug)
+        self.assertEqual(shown(self.plug.frames()), ["HELLO 1"])
+        self.receive(hello(resumes="one", number=1))
+        self.assertEqual(shown(self.plug.frames()), ["OFFER 2"])
 
     def test_it_must_come_first_and_once(self) -> None:
         for frame in (

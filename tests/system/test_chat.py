@@ -32,14 +32,14 @@ class FakeSurface:
 class Talker:
     """A peer that chats."""
 
-    def __init__(self, world: World, host: str, address: str, **settings: object) -> None:
+    def __init__(self, world: World, host: str, address: str, called: str = "", **settings: object) -> None:
         self.left: list[None] = []
         greetings = settings.pop("greetings", ())
         self.transcript = Transcript(world.clock.seconds)
         self.chat = Chat(self.transcript, lambda: self.left.append(None), "nobody", greetings, pair=False)  # type: ignore[arg-type]
         self.chat.screen = self.surface = FakeSurface()
         self.router = Nat(address, stray="drop", allocation="random")
-        self.peer: Peer = world.peer(world.site(host, self.router), uses=[self.chat], **settings)
+        self.peer: Peer = world.peer(world.site(host, self.router), called or host, uses=[self.chat], **settings)
 
     def said(self) -> list[tuple[str, Mark]]:
         return [(entry.text, entry.mark) for entry in self.transcript.entries if entry.kind is Kind.SAID]
@@ -97,6 +97,19 @@ class ChatTests(SynchronousTestCase):
         self.assertEqual(bob.heard(), [f"alice: {text}" for text in ("before", "into nothing", *texts)])
         self.assertRegex(alice.status(), "^bob · direct")
 
+    def test_somebody_who_was_started_again(self) -> None:
+        alice, bob = self.alice, self.bob()
+        self.world.until(lambda: alice.chat.names and bob.chat.names)
+        bob.peer.host.crash()
+        self.world.until(lambda: alice.status() == "bob · away")
+        alice.chat.typed("while away")
+        anew = Talker(self.world, "anew", "203.0.113.3", called="bob", credentials=bob.peer.credentials)
+        self.world.until(alice.arrived)
+        alice.chat.typed("to one of them")
+        self.world.until(alice.arrived)
+        self.assertEqual(anew.heard(), ["alice: while away", "alice: to one of them"])
+        self.assertRegex(alice.status(), "^bob#[0-9a-f]{4} · direct")
+
     def test_to_one_only(self) -> None:
         alice, bob, carol = self.alice, self.bob(), Talker(self.world, "carol", "203.0.113.3")
         self.world.until(lambda: len(alice.chat.names) == 2)
@@ -124,7 +137,7 @@ class ChatTests(SynchronousTestCase):
 
     def test_two_of_one_name(self) -> None:
         self.bob()
-        other = Talker(self.world, "other", "203.0.113.3", name="bob")
+        other = Talker(self.world, "other", "203.0.113.3", called="bob")
         self.world.until(lambda: len(self.alice.chat.names) == 2)
         self.world.net.advance(2)
         first, second = self.alice.chat.names

@@ -49,12 +49,37 @@ class TranscriptTests(SynchronousTestCase):
         self.scene.comes("bob")
         self.it.say("one")
         self.it.away("bob")
-        self.assertEqual(self.it.say("two"), ["bob"])
+        self.assertEqual(self.it.say("two\x1b"), [])
         self.assertEqual(self.scene.marks(), [Mark.QUEUED, Mark.QUEUED])
         self.it.here("bob", FAR)
-        self.assertEqual(self.scene.marks(), [Mark.SENT, Mark.SENT])
+        self.assertEqual(self.it.release("bob"), ["two\x1b"])  # as it was typed
+        self.assertEqual((self.scene.marks(), self.it.release("bob")), ([Mark.SENT, Mark.SENT], []))
         self.it.arrived("bob")
         self.assertEqual(self.scene.marks(), [Mark.ARRIVED, Mark.SENT])
+
+    def test_who_was_started_again_gets_what_was_not_sent(self) -> None:
+        """And nothing twice: of what was sent nobody knows whether it arrived."""
+        self.scene.comes("bob")
+        self.it.say("sent")
+        self.it.away("bob")
+        self.it.say("held")
+        self.scene.comes("bob anew", fingerprint="bob" * 8)
+        self.assertEqual(self.it.release("bob anew"), ["held"])
+        self.assertEqual(self.it.say("next"), ["bob anew"])
+        self.assertEqual(self.scene.marks(), [Mark.QUEUED, Mark.SENT, Mark.SENT])
+        for _ in range(2):
+            self.it.arrived("bob anew")
+        self.it.left("bob")
+        self.assertEqual(self.scene.marks(), [Mark.LOST, Mark.ARRIVED, Mark.ARRIVED])
+
+    def test_who_was_started_again_before_anybody_noticed(self) -> None:
+        self.scene.comes("bob")
+        self.scene.comes("bob anew", fingerprint="bob" * 8)
+        self.assertEqual(self.it.say("for both"), ["bob", "bob anew"])
+        self.it.away("bob")
+        self.assertEqual(self.it.say("for one"), ["bob anew"])
+        self.it.here("bob", NEAR)  # two at a time, after all
+        self.assertEqual(self.it.say("for both"), ["bob", "bob anew"])
 
     def test_who_is_behind_counts(self) -> None:
         for name in ("bob", "carol"):
@@ -68,24 +93,26 @@ class TranscriptTests(SynchronousTestCase):
         self.assertEqual(self.scene.marks(), [Mark.LOST])
 
     def test_before_anybody_has_come(self) -> None:
-        text = "one\x1b"
-        self.assertEqual((self.it.say(text), self.it.say("two")), ([], []))
+        self.assertEqual((self.it.say("one"), self.it.say("two")), ([], []))
         self.assertEqual((self.scene.marks(), self.it.unsaid), ([Mark.QUEUED] * 2, 2))
         self.it.came("bob", "bob", "f", "tofu")
-        self.assertEqual(self.it.say_the_rest("bob"), [text, "two"])  # as it was typed
-        self.assertEqual((self.scene.marks(), self.it.unsaid), ([Mark.QUEUED] * 2, 0))
+        self.it.greet("bob", "hello")
+        self.assertEqual((self.scene.marks(), self.it.unsaid), ([Mark.QUEUED] * 3, 0))
         self.it.here("bob", NEAR)
+        self.assertEqual(self.it.release("bob"), ["one", "two", "hello"])
         self.it.arrived("bob")
-        self.assertEqual(self.scene.marks(), [Mark.ARRIVED, Mark.SENT])
-        self.assertEqual(self.it.say_the_rest("bob"), [])
+        self.assertEqual(self.scene.marks(), [Mark.ARRIVED, Mark.SENT, Mark.SENT])
 
-    def test_too_much_before_anybody_has_come(self) -> None:
-        self.patch(chat_model, "MOST_UNSAID", 2)
-        for text in "abc":
-            self.it.say(text)
-        self.assertEqual(self.scene.marks(), [Mark.LOST, Mark.QUEUED, Mark.QUEUED])
+    def test_too_much_that_waits(self) -> None:
+        self.patch(chat_model, "MOST_HELD", 2)
+        for full in (False, False, True):
+            self.assertEqual(self.it.is_full, full)
+            self.it.say("x")
         self.it.came("bob", "bob", "f", "tofu")
-        self.assertEqual(self.it.say_the_rest("bob"), ["b", "c"])
+        self.assertTrue(self.it.is_full)
+        self.it.here("bob", NEAR)
+        self.it.release("bob")
+        self.assertFalse(self.it.is_full)
 
     def test_to_one_only(self) -> None:
         for name in ("bob", "carol"):
@@ -166,27 +193,32 @@ class TranscriptTests(SynchronousTestCase):
         """Against a model that counts."""
         it = Transcript(lambda: 0.0)
         due: dict[str, int] = {}
+        here: set[str] = set()
         unsaid = 0
         for step, key in steps:
             if step == "say":
-                self.assertEqual(it.say("x"), list(due))
+                self.assertEqual(it.say("x"), [each for each in due if each in here])
                 unsaid += not due
                 due = {each: count + 1 for each, count in due.items()}
             elif step == "came" and key not in due:
                 it.came(key, key, key, "tofu")
-                self.assertEqual(len(it.say_the_rest(key)), unsaid)
                 due[key], unsaid = unsaid, 0
             elif key not in due:
                 continue
             elif step == "here":
+                held = len(it.person(key).held)
                 it.here(key, NEAR)
+                here.add(key)
+                self.assertEqual(len(it.release(key)), held)
             elif step == "away":
                 it.away(key)
-            elif step == "arrived":
+                here.discard(key)
+            elif step == "arrived" and len(it.person(key).held) < due[key]:
                 it.arrived(key)
-                due[key] = max(due[key] - 1, 0)
+                due[key] -= 1
             elif step == "left":
                 it.left(key)
+                here.discard(key)
                 del due[key]
             self.assertEqual([len(person.due) for person in it.people], list(due.values()))
             self.assertEqual(it.unsaid, unsaid)

@@ -170,10 +170,13 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(self.status(12), " carol · la…")
 
     def test_who_came_again_is_not_away_as_well(self) -> None:
-        self.comes("old", None, "f")
+        self.comes("old", FAR, "f")
+        self.it.away("old")
         self.comes("new", NEAR, "f")
         self.assertEqual(self.status(), " new · lan · <1 ms")
+        self.it.here("old", FAR)
         self.it.say("for both")
+        self.it.away("old")
         self.assertEqual(self.status(), " new · lan · <1 ms   old · away · 1 waiting")
 
     def test_who(self) -> None:

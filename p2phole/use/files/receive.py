@@ -240,7 +240,7 @@ class Attempt:
 
     def _take(self, proposal: Proposal, clash: Clash) -> Deferred[Clash | None]:
         self._receive.agreed = self.partner.fingerprint, proposal.offer, proposal.names, clash
-        self._receive.screen.begin(proposal.offer.size)
+        self._receive.screen.begin(self._receive.host.clock, proposal.offer.size)
         return succeed(clash)
 
     def text(self, text: str) -> None:

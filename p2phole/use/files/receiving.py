@@ -105,9 +105,6 @@ class Life(Interface):
     def began(self, at: int, start: int) -> None:
         """A file, from there on."""
 
-    def data(self, data: bytes | memoryview) -> None:
-        """Of that file."""
-
     def finished(self, digest: bytes) -> None:
         """All of that file."""
 
@@ -203,7 +200,10 @@ class Receiving:
     def _take(self, kind: Kind, payload: bytes | memoryview) -> None:
         life = self._life
         if kind is Kind.DATA:
-            life.data(payload)
+            # Not by way of the machine, which looks through all of its transitions each time.
+            if self._incoming is None:
+                raise BadOffer(why="data of no file")
+            self._write(self._incoming, payload)
         elif kind is Kind.FILE:
             life.began(*BEGIN.unpack(payload))
         elif kind is Kind.END:
@@ -291,10 +291,10 @@ class Receiving:
         self._clash = answer
         folders = [entry.path for entry in entries if entry.size is None]
         wrong = await self._work(self._store.make, folders)
-        await self._work(self._compare, entries, wrong)
+        batches = await self._work(self._compare, entries, wrong)
         if self._over:
             return
-        for batch in encode_plan(list(self._plan.values())):
+        for batch in batches:
             self._stream.write(record(Kind.PLAN, batch))
         self._stream.write(record(Kind.ACCEPT))
         self._life.decided()
@@ -313,11 +313,11 @@ class Receiving:
         if needed > free:
             raise NoRoom(missing=in_bytes(needed), free=in_bytes(free), folder=self._store.folder)
 
-    def _compare(self, entries: list[Entry], wrong: dict[str, str]) -> None:
-        """What to tell of each.  Blocks."""
+    def _compare(self, entries: list[Entry], wrong: dict[str, str]) -> list[bytes]:
+        """What to tell of each, encoded.  Blocks."""
         for at, (entry, found) in enumerate(zip(entries, self._found, strict=True)):
             if self._over:
-                return
+                return []
             reason = found.wrong or wrong.get(entry.path) or wrong.get(entry.path.rpartition("/")[0], "")
             if entry.size is None:
                 if reason:
@@ -347,6 +347,7 @@ class Receiving:
                 part = None
             if part is not None or copies or skip:
                 self._plan[at] = Have(at, part, tuple(dict.fromkeys(copies)), skip)
+        return list(encode_plan(list(self._plan.values())))
 
     def _copies(self, entry: Entry, found: Found) -> tuple[str, ...]:
         if self._clash is not Clash.REPLACE:
@@ -384,18 +385,18 @@ class Receiving:
         self._last = at
         return entry
 
-    def write(self, data: bytes | memoryview) -> None:
+    def _write(self, incoming: Incoming, data: bytes | memoryview) -> None:
         """Some of it."""
+        assert self._digest is not None
         self._left -= len(data)
         if self._left < 0:
-            raise BadOffer(why=f"more of {self._listing.entries[self._at].path} than it said")
+            raise BadOffer(why=f"more of {incoming.entry.path} than it said")
         self._passed += len(data)
         self._moved += len(data)
-        assert self._incoming is not None and self._digest is not None
         try:
-            self._incoming.write(data)
+            incoming.write(data)
         except OSError as problem:
-            raise CannotWrite(path=self._incoming.entry.path, why=why(problem)) from None
+            raise CannotWrite(path=incoming.entry.path, why=why(problem)) from None
         self._digest.update(data)
 
     def finish(self, digest: bytes) -> None:
@@ -574,10 +575,6 @@ def _build() -> Callable[[Receiving], Life]:
     @receiving.upon(Life.began).to(taking)
     def began(life: Life, core: Receiving, at: int, start: int) -> None:
         core.open(at, start)
-
-    @taking.upon(Life.data).loop()
-    def data(life: Life, core: Receiving, data: bytes | memoryview) -> None:
-        core.write(data)
 
     @taking.upon(Life.finished).to(receiving)
     def finished(life: Life, core: Receiving, digest: bytes) -> None:

@@ -31,13 +31,12 @@ class Screen:
     """What the user sees of one transfer, on ``stream``; a text stream itself for what others have to say there,
     which then comes above the line."""
 
-    def __init__(self, stream: TextIO, clock: IReactorTime) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._clock = clock
+        self._clock: IReactorTime
         self._terminal = stream.isatty()
         self._pace = Pace()
         self._loop = LoopingCall(self._tick)
-        self._loop.clock = clock
         self._drawn = False
         self._name = ""
         self._away = ""
@@ -77,8 +76,9 @@ class Screen:
         """A question of ours, with the cursor behind it; nothing is drawn before :meth:`begin`."""
         self.say(text, "")
 
-    def begin(self, total: int) -> None:
+    def begin(self, clock: IReactorTime, total: int) -> None:
         """So many bytes are to come, or to go."""
+        self._clock = self._loop.clock = clock
         self._total, self._done, self._moved = total, 0, 0
         self._since = self._clock.seconds()
         self._pace.forget()
@@ -157,9 +157,10 @@ class Screen:
         console.print(grid)
 
 
-def take_standard_error(clock: IReactorTime) -> Screen:
-    """A screen on standard error; on a terminal it also has what others say there, so that it stays above."""
-    screen = Screen(sys.stderr, clock)
+def take_standard_error() -> Screen:
+    """A screen on standard error; on a terminal it also has what others say there from now on, and keeps it
+    above its own line."""
+    screen = Screen(sys.stderr)
     if screen.isatty():
         sys.stderr = screen
     return screen

@@ -110,7 +110,7 @@ class Send(Idle):
         assert self.sources is not None
         name = self.host.label(attempt.partner)
         self.screen.say(f"{name} takes it: {in_numbers(*self._numbers())}.")
-        self.screen.begin(self.sources.offer.size)
+        self.screen.begin(self.host.clock, self.sources.offer.size)
 
     def _numbers(self) -> tuple[int, int, int]:
         assert self.sources is not None

@@ -32,6 +32,9 @@ from p2phole.use.files.listing import (
 from p2phole.use.files.records import AT, BEGIN, HEADER, PIECE, SAME, Kind, RecordReader, from_json, record
 from p2phole.use.files.source import Changed, Sources
 
+LEAST = 8 * 1024
+"""Bytes of a file that are read at a time, at the least."""
+
 Work = Callable[..., Deferred[Any]]
 """Calls what blocks, elsewhere."""
 
@@ -314,7 +317,9 @@ class Sending:
         at = self._next - 1
         entry = self._sources.entries[at]
         try:
-            data = self._reading.read(PIECE)
+            # With what waits already it fills a frame, so that the other side has it in one piece.
+            room = PIECE - self.stream.waiting
+            data = self._reading.read(room if room >= LEAST else PIECE)
         except OSError as problem:
             self._cannot(at, entry, why(problem))
             return

@@ -170,6 +170,8 @@ class Store:
         self._sender = sender
         self._folders = _Folders(self._walk)
         self._touched: set[str] = set()
+        self._digested: dict[str, tuple[int, int, int]] = {}
+        """What a part was when its digest was taken."""
 
     # -- folders
 
@@ -263,7 +265,10 @@ class Store:
         with self.inside(folder) as at:
             fd = os.open(copy or part_name(self._sender, entry.path), os.O_RDONLY | _FILE, dir_fd=at)
         try:
-            return digest_of(fd, size, stopped) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+            found = os.fstat(fd)
+            if copy is None:
+                self._digested[entry.path] = _identity(found)
+            return digest_of(fd, size, stopped) if stat.S_ISREG(found.st_mode) else None
         finally:
             os.close(fd)
 
@@ -290,6 +295,9 @@ class Store:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise OSError(errno.EBUSY, "another p2phole receives it at this moment") from None
+            # What is sent is the rest of what was compared, and of nothing else.
+            if start and self._digested.get(entry.path) != _identity(os.fstat(fd)):
+                raise OSError(errno.EBUSY, "what there was of it has changed meanwhile")
             os.ftruncate(fd, start)
             os.lseek(fd, start, os.SEEK_SET)
         except BaseException:
@@ -319,6 +327,10 @@ def _step(at: int, name: str, make: bool) -> int:
         if problem.errno in (errno.ELOOP, errno.ENOTDIR):
             raise NotADirectoryError(errno.ENOTDIR, f"{name} is a link or a file, and no folder") from None
         raise
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _status(at: int, name: str) -> os.stat_result | None:

@@ -31,7 +31,7 @@ class ScreenTests(SynchronousTestCase):
         environment.start()
         self.addCleanup(environment.stop)
         stream, clock = Stream(terminal), Clock()
-        return Screen(stream, clock), stream, clock
+        return Screen(stream), stream, clock
 
     def run_to(self, screen: Screen, clock: Clock, *moved: int) -> None:
         for count in moved:
@@ -45,7 +45,7 @@ class ScreenTests(SynchronousTestCase):
     def test_a_terminal(self) -> None:
         for columns in (80, 110, 60):
             screen, stream, clock = self.screen(columns=columns)
-            screen.begin(100_000_000)
+            screen.begin(clock, 100_000_000)
             screen.file("photos/海の写真 which has a name that is far too long for it.jpg")
             self.run_to(screen, clock, *range(0, 50_000_001, 5_000_000))
             line = self.last(stream)
@@ -58,7 +58,7 @@ class ScreenTests(SynchronousTestCase):
 
     def test_the_other_side_is_away(self) -> None:
         screen, stream, clock = self.screen()
-        screen.begin(100)
+        screen.begin(clock, 100)
         self.run_to(screen, clock, *range(10, 80, 10))
         screen.away("bob")
         self.run_to(screen, clock, 80)
@@ -71,7 +71,7 @@ class ScreenTests(SynchronousTestCase):
 
     def test_lines_of_others_come_above(self) -> None:
         screen, stream, clock = self.screen()
-        screen.begin(100)
+        screen.begin(clock, 100)
         self.run_to(screen, clock, 50)
         screen.write("12:00:00 something\n")
         self.assertTrue(stream.getvalue().endswith("\r\x1b[2K12:00:00 something\n"))
@@ -81,7 +81,7 @@ class ScreenTests(SynchronousTestCase):
 
     def test_no_terminal(self) -> None:
         screen, stream, clock = self.screen(terminal=False)
-        screen.begin(100_000_000)
+        screen.begin(clock, 100_000_000)
         for second in range(int(2 * LINE_SECONDS)):
             screen.progress(second * 1_000_000, second * 1_000_000)
             clock.advance(1)
@@ -96,7 +96,7 @@ class ScreenTests(SynchronousTestCase):
 
     def test_nothing_at_all_is_all(self) -> None:
         screen, stream, clock = self.screen()
-        screen.begin(0)
+        screen.begin(clock, 0)
         clock.advance(DRAW_SECONDS)
         self.assertIn("100 %", self.last(stream))
         screen.end()
@@ -108,7 +108,7 @@ class ScreenTests(SynchronousTestCase):
 
     def test_summary(self) -> None:
         screen, _, clock = self.screen(terminal=False)
-        screen.begin(10_000_000)
+        screen.begin(clock, 10_000_000)
         screen.progress(10_000_000, 10_000_000)
         self.assertEqual(screen.summary, "")
         clock.advance(5)

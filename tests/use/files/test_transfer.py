@@ -8,12 +8,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.session.errors import GivenUp
 from p2phole.use.files.errors import CannotWrite, NoRoom, NotTaken
-from p2phole.use.files.listing import Result
+from p2phole.use.files.listing import Entry, Result
 from p2phole.use.files.names import PART, part_name
 from p2phole.use.files.receiving import MOST_FINISHING
 from p2phole.use.files.source import find
@@ -217,6 +219,46 @@ class AgainTests(Case):
         pair = Pair([path], self.there, store=Store(self.there, "another", 0o022)).run()
         self.assertEqual(pair.receiver.moved, 1_000_000)
         self.assertEqual(len(self.parts()), 1)
+
+    def test_a_part_that_changes_behind_our_back(self) -> None:
+        """Between its digest and the rest: what is there then is not what was compared."""
+        path = self.put("file", content(1_000_000))
+        self.interrupted(path, 500_000)
+        pair = Pair([path], self.there)
+        open_part = pair.store.open
+
+        def late(entry: Entry, start: int) -> Incoming:
+            [part] = self.parts()
+            part.unlink()
+            return open_part(entry, start)
+
+        self.patch(pair.store, "open", late)
+        pair.run()
+        self.assertIn("has changed meanwhile", str(pair.receiver.error))
+        self.assertFalse((self.there / "file").exists())
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.integers(0, 300_000), min_size=1, max_size=6), st.lists(st.integers(1, 60), max_size=8))
+    def test_any_interruptions(self, sizes: list[int], steps: list[int]) -> None:
+        """Wherever it is broken off, and however often: in the end it is all there, and came once."""
+        here, there = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
+        for number, size in enumerate(sizes):
+            self.put(f"things/{number % 2}/{number}", content(size, str(number)), here)
+        moved = 0
+        for count in steps:
+            pair = Pair([here / "things"], there)
+            pair.begin()
+            for _ in range(count):
+                pair.cable.deliver(1, 20_011)
+                pair.cable.deliver(0, 20_011)
+            if pair.receiving is not None:
+                pair.receiving.abandon("killed")
+            moved += pair.receiver.moved
+        pair = Pair([here / "things"], there).run()
+        assert pair.receiver.result is not None
+        self.assertEqual(pair.receiver.result.failures, 0)
+        self.assertEqual(self.tree(there), self.tree(here))
+        self.assertEqual(moved + pair.receiver.moved, sum(sizes))
 
 
 class ClashTests(Case):

@@ -43,7 +43,7 @@ class Peer:
         self.clock = clock
         self.name = name
         self.stream = StringIO()
-        self.screen = Screen(self.stream, clock)
+        self.screen = Screen(self.stream)
         self.partners: list[Partner] = []
         self.ended: list[LocalError | None] = []
         self.asked: list[tuple[str, Deferred[str]]] = []
