@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol as Interface
 
 from p2phole.errors import P2pholeError
@@ -97,12 +96,18 @@ class Messages:
         if self._in is not None and not self._in.stream.over:
             stream.decline("there is one already")
             return
-        self._in = _Incoming(stream, self._whole)
+        self._in = _Incoming(self, stream)
         stream.accept(self._in, WINDOW, explicit=True)
 
-    def _whole(self, incoming: _Incoming, payload: bytes) -> None:
+    def whole(self, incoming: _Incoming, payload: bytes) -> None:
+        """Of a stream that brings messages: one has come."""
         self._unconsumed.append((incoming, LENGTH.size + len(payload)))
         self._user.received(payload)
+
+    def broken(self, why: str) -> None:
+        """The other side has broken the rules: the session ends, whoever has asked for what came."""
+        assert self._session is not None
+        self._session.end(BadFrame(why=why))
 
     def out_is_over(self, pending: int, was_full: bool) -> None:
         """Of the stream that messages leave by: another one is to be opened for the next."""
@@ -118,12 +123,15 @@ class _Silent:
 
     stream: Stream
 
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
     def accepted(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
 
     def received(self, data: bytes) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        raise BadFrame(why="it answered on a stream of messages")
+        self._messages.broken("it answered on a stream of messages")
 
     def finished(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
@@ -144,9 +152,9 @@ class _Silent:
 
 class _Outgoing(_Silent):
     def __init__(self, messages: Messages, user: MessagesUser) -> None:
+        super().__init__(messages)
         self.size = 0
         """Bytes that the other side's user has not consumed."""
-        self._messages = messages
         self._user = user
         self._pending: deque[bytes] = deque()
         self._consumed = 0
@@ -174,9 +182,9 @@ class _Outgoing(_Silent):
 
 
 class _Incoming(_Silent):
-    def __init__(self, stream: Stream, whole: Callable[[_Incoming, bytes], None]) -> None:
+    def __init__(self, messages: Messages, stream: Stream) -> None:
+        super().__init__(messages)
         self.stream = stream
-        self._whole = whole
         self._buffer = bytearray()
 
     def received(self, data: bytes) -> None:
@@ -185,11 +193,12 @@ class _Incoming(_Silent):
         while len(self._buffer) - at >= LENGTH.size:
             (size,) = LENGTH.unpack_from(self._buffer, at)
             if size > MOST_MESSAGE:
-                raise BadFrame(why=f"a message of {size} bytes")
+                self._messages.broken(f"a message of {size} bytes")
+                return
             end = at + LENGTH.size + size
             if len(self._buffer) < end:
                 break
             payload = bytes(self._buffer[at + LENGTH.size : end])
             at = end
-            self._whole(self, payload)
+            self._messages.whole(self, payload)
         del self._buffer[:at]

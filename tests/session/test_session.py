@@ -41,6 +41,8 @@ class OneSide(SynchronousTestCase):
         attachment = (plug or self.plug).attachment
         assert attachment is not None
         attachment.receive(b"".join(frame if isinstance(frame, bytes) else frame.encode() for frame in frames))
+        while attachment.behind:
+            self.clock.advance(0)
 
     def greeted(self) -> None:
         """The other side has greeted, and offers ``thing``."""
