@@ -192,6 +192,8 @@ class Attachment:
             self._link.close()
 
     def _look(self) -> None:
+        if self._refused is not None:
+            return
         now, since = self._clock.seconds(), self._upper.due_since()
         found = self._silence.look(now, since if self.has_greeted else None)
         if found is Finding.ASK:
