@@ -179,7 +179,7 @@ class Encounter:
         return to_dial((*candidates, *self._worked), message.observed, here, proven)
 
     def _make_way(self, start: Start) -> None:
-        here = {interface.ip for interface in self._company.presence.surroundings.interfaces}
+        here = self._company.presence.addresses
         self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
 
     def _refuted(self, why: str) -> None:
@@ -250,6 +250,10 @@ class Encounter:
     def is_connected(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         return self.is_linked
+
+    def is_awaited(self) -> bool:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        return self.conversation.is_open and not self.conversation.is_healthy
 
     def tell_introduced(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""

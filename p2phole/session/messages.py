@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol as Interface
 
 from p2phole.errors import P2pholeError
@@ -71,7 +72,14 @@ class Messages:
             if held:
                 self._in.stream.pause()
             else:
-                self._in.stream.resume()
+                self._resume(self._in.stream)
+
+    def _resume(self, stream: Stream) -> None:
+        try:
+            stream.resume()
+        except BadFrame as error:  # in what came while it was held, so that no link hears of it
+            assert self._session is not None
+            self._session.end(error)
 
     def send(self, payload: bytes) -> None:
         """Queue a message; it leaves as soon as it can.  Raises :class:`ValueError` over 65,520 bytes."""
@@ -96,18 +104,12 @@ class Messages:
         if self._in is not None and not self._in.stream.over:
             stream.decline("there is one already")
             return
-        self._in = _Incoming(self, stream)
+        self._in = _Incoming(stream, self._whole)
         stream.accept(self._in, WINDOW, explicit=True)
 
-    def whole(self, incoming: _Incoming, payload: bytes) -> None:
-        """Of a stream that brings messages: one has come."""
+    def _whole(self, incoming: _Incoming, payload: bytes) -> None:
         self._unconsumed.append((incoming, LENGTH.size + len(payload)))
         self._user.received(payload)
-
-    def broken(self, why: str) -> None:
-        """The other side has broken the rules: the session ends, whoever has asked for what came."""
-        assert self._session is not None
-        self._session.end(BadFrame(why=why))
 
     def out_is_over(self, pending: int, was_full: bool) -> None:
         """Of the stream that messages leave by: another one is to be opened for the next."""
@@ -123,15 +125,12 @@ class _Silent:
 
     stream: Stream
 
-    def __init__(self, messages: Messages) -> None:
-        self._messages = messages
-
     def accepted(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
 
     def received(self, data: bytes) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self._messages.broken("it answered on a stream of messages")
+        raise BadFrame(why="it answered on a stream of messages")
 
     def finished(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
@@ -152,9 +151,9 @@ class _Silent:
 
 class _Outgoing(_Silent):
     def __init__(self, messages: Messages, user: MessagesUser) -> None:
-        super().__init__(messages)
         self.size = 0
         """Bytes that the other side's user has not consumed."""
+        self._messages = messages
         self._user = user
         self._pending: deque[bytes] = deque()
         self._consumed = 0
@@ -182,9 +181,9 @@ class _Outgoing(_Silent):
 
 
 class _Incoming(_Silent):
-    def __init__(self, messages: Messages, stream: Stream) -> None:
-        super().__init__(messages)
+    def __init__(self, stream: Stream, whole: Callable[[_Incoming, bytes], None]) -> None:
         self.stream = stream
+        self._whole = whole
         self._buffer = bytearray()
 
     def received(self, data: bytes) -> None:
@@ -193,12 +192,11 @@ class _Incoming(_Silent):
         while len(self._buffer) - at >= LENGTH.size:
             (size,) = LENGTH.unpack_from(self._buffer, at)
             if size > MOST_MESSAGE:
-                self._messages.broken(f"a message of {size} bytes")
-                return
+                raise BadFrame(why=f"a message of {size} bytes")
             end = at + LENGTH.size + size
             if len(self._buffer) < end:
                 break
             payload = bytes(self._buffer[at + LENGTH.size : end])
             at = end
-            self._messages.whole(self, payload)
+            self._whole(self, payload)
         del self._buffer[:at]

@@ -215,7 +215,7 @@ class Session:
 
     def died(self, attachment: Attachment, why: str) -> None:
         """See :class:`~p2phole.session.upper.Upper`."""
-        spare = self._links.current is not None and attachment is not self._links.current
+        spare = self._links.current is not None and self._links.newest is not None
         attachment.fail()
         if not spare:
             self._user.died(why)

@@ -143,6 +143,39 @@ class BrokerLinkTests(SynchronousTestCase):
         self.network.restore(self.machine)
         self.network.run_until(lambda: self.registrations() == 2, 5)
 
+    def test_in_a_hurry_on_a_slow_path(self) -> None:
+        self.network.move(self.peer, ["192.0.2.2"], delay=2.0)  # one way
+        self.urgent = True
+        self.link()
+        self.network.advance(5)  # refused
+        self.listen()
+        self.network.run_until(lambda: self.registrations() == 1, 60)
+
+    def test_nothing_gets_through_before_it_was_ever_registered(self) -> None:
+        for answers in ({}, {b'"hello"': lines(WELCOME)}):
+            self.setUp()
+            self.listen()
+            self.brokers.answers, whole = answers, self.brokers.answers
+            link = self.link()
+            self.network.isolate(self.machine)
+            link._registering.current.send(Pong(1))  # type: ignore[union-attr]
+            self.network.advance(5)
+            self.brokers.answers = whole
+            self.network.restore(self.machine)
+            self.network.run_until(lambda: self.registrations() == 1, 15)
+            self.assertEqual(self.failures, [])
+
+    def test_dropped_before_it_was_ever_registered(self) -> None:
+        for answers in ({}, {b'"hello"': lines(WELCOME)}):
+            self.setUp()
+            self.listen()
+            self.brokers.answers, whole = answers, self.brokers.answers
+            link = self.link()
+            link.drop()
+            self.brokers.answers = whole
+            self.network.run_until(lambda: self.registrations() == 1, 5)
+            self.assertEqual(self.failures, [])
+
     def test_stopped_with_a_reset(self) -> None:
         self.listen()
         link = self.link()

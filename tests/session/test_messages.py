@@ -192,16 +192,15 @@ class MessagesTests(SynchronousTestCase):
         self.assertIn("there is one already", str(end.error))
         self.assertEqual((self.two.got, self.sides[1].error), ([b""], None))
 
-    def test_hostile_ones_that_are_read_later(self) -> None:
-        """Whoever reads on is told nothing; the session ends by name."""
-        end = self.sides[0].open(purpose=PURPOSE)
+    def test_a_hostile_one_that_was_held(self) -> None:
+        end = self.sides[1].open(purpose=PURPOSE)
         self.settle()
-        self.two.messages.hold(True)
+        self.one.messages.hold(True)
         end.stream.write(b"\xff\xff\xff\xff")
         self.settle()
-        self.assertIsNone(self.sides[1].error)
-        self.two.messages.hold(False)
-        self.assertIn("a message of 4294967295 bytes", str(self.sides[1].error))
+        self.assertIsNone(self.sides[0].error)
+        self.one.messages.hold(False)
+        self.assertIn("a message of 4294967295 bytes", str(self.sides[0].error))
 
     def test_an_answer_on_the_stream(self) -> None:
         """Nothing comes back on a stream of messages."""
