@@ -17,7 +17,7 @@ from p2phole.punch.attempt import Success
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.roles import Identity
 from p2phole.session.attachment import Attachment
-from p2phole.session.errors import SessionOver
+from p2phole.session.errors import GaveUp, SessionOver
 from p2phole.session.frames import BadFrame
 from p2phole.session.link import attach
 from p2phole.session.pool import Pools

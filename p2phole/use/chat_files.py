@@ -18,13 +18,15 @@ from p2phole.peer.use import Partner
 from p2phole.session.errors import NotOffered
 from p2phole.session.streams import Stream
 from p2phole.use.chat_model import Entry, Transcript
+from p2phole.use.files.deciding import Proposal
+from p2phole.use.files.incoming import Clash
 from p2phole.use.files.listing import Offer, Result
 from p2phole.use.files.pace import Pace, in_bytes, in_numbers, in_time, named
-from p2phole.use.files.receiving import Proposal, Receiving
+from p2phole.use.files.receiving import Receiving
 from p2phole.use.files.send import PURPOSE, in_words
 from p2phole.use.files.sending import Sending, Work
 from p2phole.use.files.source import Sources, find
-from p2phole.use.files.store import Clash, Store
+from p2phole.use.files.store import Store
 
 MOST_OFFERED = 8
 """Offers of one member that are open, or being taken."""
