@@ -27,6 +27,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     names = ["one stream", f"{STREAMS:,} used", f"{STREAMS:,} unread"]
     bars = panels[-1].bar(names, [found[key] for key in ("alone", "many", "unread")], color=_COLOURS[0])
     panels[-1].bar_label(bars, fmt="%.0f")
+    panels[-1].margins(y=0.25)
     panels[-1].set_title("MiB of a process")
     figure.suptitle(
         f"medians of {document['rounds']} rounds of {document['mib']} MiB; above a bar: to the first one. "
@@ -47,4 +48,5 @@ def _bars(axis: Any, column: str, places: dict[str, dict[str, dict[str, tuple[fl
         bars = axis.bar(where, [value for value, _ in values], width, label=name, color=colour)
         axis.bar_label(bars, [f"{ratio:.2f}" for _, ratio in values])
     axis.set_xticks(range(len(places)), places)
-    axis.legend(fontsize=8)
+    axis.margins(y=0.25)
+    axis.legend(fontsize=8, loc="upper center", ncols=2)

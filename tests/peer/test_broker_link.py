@@ -175,6 +175,7 @@ class BrokerLinkTests(SynchronousTestCase):
             self.brokers.answers = whole
             self.network.run_until(lambda: self.registrations() == 1, 5)
             self.assertEqual(self.failures, [])
+
     def test_nothing_gets_through_while_a_session_waits(self) -> None:
         """A new connection through which nothing gets is soon found out."""
         self.listen()
