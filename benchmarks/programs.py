@@ -24,6 +24,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contenders import TLS
+from benchmarks.places import LOOPBACK
+
 SMALL = 64 * 2**20
 SECONDS = 120.0
 
@@ -197,9 +200,7 @@ CONTENDERS = {"p2phole pipe": pipe, "ssh host cat": ssh, "wormhole send": wormho
 
 def tls(size: int) -> tuple[float, float]:
     """MiB/s and CPU seconds a GiB of the bare transport."""
-    command = [sys.executable, "-m", "benchmarks.bulk", str(size // 2**20), "1"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    [found] = json.loads(done.stdout.splitlines()[-1])["tls"]
+    found = TLS.run(LOOPBACK, size)
     return found["rate"], found["cpu"]
 
 
