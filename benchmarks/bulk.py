@@ -129,7 +129,7 @@ class OverSession(Protocol):
     attachment: Attachment
 
     def __init__(self, leads: bool, ready: Callable[[Session], None] = lambda session: None) -> None:
-        self.session = Session(reactor, secrets.token_hex(16), leads, self, Pools())
+        self.session = Session(reactor, secrets.token_hex(16), leads, self, Pools(), 600)
         self.session.offer("sink", self.opened)
         self.ready = ready
 

@@ -19,6 +19,10 @@ _ENDPOINT = re.compile(r"([A-Za-z][A-Za-z0-9]*):(.*)", re.DOTALL)
 _NO_ADDRESSES = {"unix", "stdio"}
 
 
+LONGEST = 604_800.0
+"""Seconds in the longest time that can be given."""
+
+
 def port(text: str) -> int:
     """A TCP port, 1 to 65535."""
     number = port_or_zero(text)
@@ -40,6 +44,17 @@ def limit(text: str) -> int:
     if not re.fullmatch("[0-9]{1,10}", text) or not 0 < int(text) <= MOST:
         raise ValueError(f"{text!r} is no limit: give a number from 1 to {MOST}")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """A time of up to a week, in seconds."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= LONGEST:  # false of nan, too
+        raise ValueError(f"{text!r} is no number of seconds: from 0 to {LONGEST:.0f}")
+    return found
 
 
 def address_literal(text: str) -> str:

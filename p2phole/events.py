@@ -118,6 +118,17 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The session with a peer went on over a new connection, ``seconds`` after the last one was of use; nothing
+    was lost."""
+
+    event: ClassVar[str] = "resumed"
+    peer: str
+    seconds: float
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerLost:
     """The broker went away; ``seconds``: how long it had been there."""
 
@@ -135,7 +146,9 @@ class BrokerBack:
     seconds: float
 
 
-Event = Registered | Nat | Introduced | Connected | Message | Failed | Disconnected | BrokerLost | BrokerBack
+Event = (
+    Registered | Nat | Introduced | Connected | Message | Failed | Disconnected | Resumed | BrokerLost | BrokerBack
+)
 
 
 class EventSink(Protocol):

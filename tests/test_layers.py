@@ -65,7 +65,7 @@ PURE = (
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
-COMMON = {"addresses", "bucket", "behaviour", "errors", "text", "keepalive", "descriptors", "terminal"}
+COMMON = {"addresses", "bucket", "behaviour", "errors", "text", "keepalive", "vitals", "descriptors", "terminal"}
 MAY_IMPORT = {
     "wire": set(),
     "secure": set(),
@@ -75,17 +75,29 @@ MAY_IMPORT = {
     "peer": {"wire", "secure", "punch", "session"},
     "check": {"wire", "secure", "punch", "peer"},
     "people": {"secure", "peer"},
-    "use": {"secure", "peer"},
+    "use": {"secure", "session", "peer"},
 }
 """Beside itself and what is common."""
 AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
-PEOPLE = {"people.command", "people.secret", "use.chat"}
+PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat"}
 """And the commands for people."""
+RUNS = {
+    "broker.tap",
+    "broker.service",
+    "peer.tap",
+    "peer.service",
+    "peer.encounter",
+    "peer.members",
+    "peer.conversation",
+    "peer.lines",
+    "peer.use",
+}
+"""And what has events to tell, or options."""
 
-REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.chat"}
+REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running"}
 """The only ones that import the reactor, each within a function."""
 BINDS = {"punch.shared_port"}
 
@@ -162,7 +174,7 @@ class LayerTests(SynchronousTestCase):
             if layer not in MAY_IMPORT:
                 continue
             allowed = MAY_IMPORT[layer] | COMMON | {layer}
-            if name.endswith((".tap", ".service", ".encounter")) or name in CHECKS | PEOPLE:
+            if name in RUNS or name in CHECKS | PEOPLE:
                 allowed |= AROUND
             for other in ours(name):
                 self.assertIn(other.partition(".")[0], allowed, f"{name} imports {other}")

@@ -54,9 +54,7 @@ class _Pair:
 class Introductions:
     """The pairs of all rooms.  ``token``: gives 16 random bytes; ``seconds``: the broker's clock."""
 
-    def __init__(
-        self, directory: Directory, token: Callable[[], bytes], seconds: Callable[[], float]
-    ) -> None:
+    def __init__(self, directory: Directory, token: Callable[[], bytes], seconds: Callable[[], float]) -> None:
         self._directory = directory
         self._token = token
         self._seconds = seconds

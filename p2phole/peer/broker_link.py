@@ -42,6 +42,10 @@ from p2phole.peer.settings import BrokerAddress
 CONNECT_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 7.0
 """Bounds in seconds of the growing pause between tries; at most one second of jitter comes on top."""
+URGENT_PAUSE = 0.5
+"""Longest pause in seconds while a session waits for its connection."""
+URGENT_SECONDS = 3.0
+"""Time for a try then: the kernel repeats a SYN after 1 and after 3 s, a new one comes sooner."""
 
 _log = Logger()
 
@@ -69,8 +73,13 @@ class BrokerLink:
         room: Room,
         random: Callable[[], float],
         fail: Callable[[LocalError], None],
+        urgent: Callable[[], bool] = lambda: False,
     ) -> None:
         self._address = address
+        self._random = random
+        self._urgent = urgent
+        self._hurries = False
+        """Whether the pause that passes is a short one."""
         self._fail = fail
         self._seconds = reactor.seconds
         self._backoff = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, jitter=random)
@@ -80,7 +89,10 @@ class BrokerLink:
         if address.tls:
             root = authorities(address.ca) if address.ca is not None else None
             endpoint = wrapClientTLS(optionsForClientTLS(address.host, trustRoot=root), endpoint, reactor)
-        self._registering = _Registering(endpoint, lambda: BrokerProtocol(reactor, room), self._failed, address)
+        self._registering = _Registering(
+            endpoint, lambda: BrokerProtocol(reactor, room), self._failed, address, self._bounded
+        )
+        self._clock = reactor
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False
         self._service = ClientService(
@@ -105,9 +117,22 @@ class BrokerLink:
         """Close the connection there is, so that another one is made."""
         self._registering.drop()
 
+    def hurry(self) -> None:
+        """A session waits for its connection: do not let a long pause pass."""
+        current = self._registering.current
+        if (current is None or current.is_over) and not self._hurries and self._service.running:
+            self._service.stopService()
+            self._service.startService()
+
+    def _bounded(self, registering: Deferred[IProtocol]) -> Deferred[IProtocol]:
+        return registering.addTimeout(URGENT_SECONDS, self._clock) if self._urgent() else registering
+
     def _pause(self, failures: int) -> float:
         """Seconds until the next try: growing, and no less than the broker has asked for."""
         current, pause = self._registering.current, float(self._backoff(failures))
+        self._hurries = self._urgent()
+        if self._hurries:
+            pause = URGENT_PAUSE * self._random()
         # On top of what it asked for, so that not all come back at once.
         return pause if current is None else pause + max(0.0, current.not_before - self._seconds())
 
@@ -159,6 +184,7 @@ class _Registering:
         build: Callable[[], BrokerProtocol],
         failed: Callable[[Failure], None],
         address: BrokerAddress,
+        bounded: Callable[[Deferred[IProtocol]], Deferred[IProtocol]],
     ) -> None:
         self.ever = False
         self.current: BrokerProtocol | None = None
@@ -166,6 +192,7 @@ class _Registering:
         self._build = build
         self._failed = failed
         self._address = address
+        self._bounded = bounded
 
     def __repr__(self) -> str:
         return f"the broker {self._address}"
@@ -173,7 +200,7 @@ class _Registering:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See :class:`IStreamClientEndpoint`."""
         registering: Deferred[IProtocol] = ensureDeferred(self._register(protocolFactory))
-        return registering.addErrback(self._tell)
+        return self._bounded(registering.addErrback(self._tell))
 
     async def _register(self, factory: IProtocolFactory) -> IProtocol:
         link: Any = await self._endpoint.connect(_Builder(self._build))

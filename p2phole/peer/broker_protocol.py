@@ -21,6 +21,7 @@ from p2phole.addresses import Endpoint
 from p2phole.errors import RemoteProtocolError
 from p2phole.keepalive import keep_alive
 from p2phole.text import harmless
+from p2phole.vitals import Pulse, vitals
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
 from p2phole.wire.messages import (
     MAX_LINE,
@@ -201,14 +202,22 @@ class BrokerProtocol(LineReceiver):
         self._machine = _machine(Core(self, room))
         self._timer: IDelayedCall | None = None
         self._over = False
+        cut_off = NotBroker(why="nothing gets through to it")
+        self._pulse = Pulse(clock, lambda: vitals(self.transport), lambda: self._machine.ended(cut_off))
 
     def connectionMade(self) -> None:
         """Greet the broker."""
         transport = cast(ITCPTransport, self.transport)
         transport.setTcpNoDelay(True)
         keep_alive(transport)
+        self._pulse.start()
         self.expect_answer()
         self.send(Hello(PROTOCOL_VERSION, f"p2phole {__version__}"))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is of no more use."""
+        return self._over
 
     @property
     def local(self) -> Endpoint:
@@ -289,6 +298,7 @@ class BrokerProtocol(LineReceiver):
         """Close with RST: a FIN would leave our end of the 4-tuple in TIME_WAIT, and the next connection
         to the broker comes from the same port."""
         self.expect_nothing()
+        self._pulse.stop()
         self._over = True
         cast(ITCPTransport, self.transport).abortConnection()
         if not self.settled.called:

@@ -1,4 +1,4 @@
-"""One other member: its meeting, its attempts, the link to it and the session above."""
+"""One other member: its meeting, and the attempts to get to a link with it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from twisted.logger import Logger
 
 from p2phole import events
 from p2phole.addresses import Candidate, Endpoint
-from p2phole.bucket import Bucket, Rate
-from p2phole.errors import P2pholeError
 from p2phole.peer.acceptor import Acceptor
+from p2phole.peer.conversation import Conversation
 from p2phole.peer.meeting import MOST_STARTS, Round, meeting
 from p2phole.peer.presence import Presence
 from p2phole.peer.trust import Trust
+from p2phole.peer.use import Use
 from p2phole.peer.vouching import MOST_LETTERS, Vouching
 from p2phole.punch import birthday
 from p2phole.punch.attempt import DEADLINE, Attempt, Start, Success, attempt
@@ -26,22 +26,13 @@ from p2phole.punch.ledger import SynLedger
 from p2phole.punch.prediction import calls_for_many_ports, calls_for_many_tries, order, takes_long
 from p2phole.punch.shared_port import SharedPort
 from p2phole.punch.verdict import REASONS, Report, reason, technique
-from p2phole.secure.channel import SecureLink
 from p2phole.secure.identity import Credentials
 from p2phole.secure.roles import Identity, Pairing
-from p2phole.session.attachment import Attachment
-from p2phole.session.frames import BadFrame
-from p2phole.session.link import attach
-from p2phole.session.messages import Messages
 from p2phole.session.pool import Pools
-from p2phole.session.session import Session
 from p2phole.wire.messages import Introduction, Letter
 
 MOST_DELAY = 2.0
 """Seconds that a broker may make us wait before a start."""
-
-MESSAGES = Rate(burst=20_000, per_second=2_000)
-"""Messages that are read from one member: nobody types as fast, and each costs us some microseconds."""
 
 _log = Logger()
 
@@ -56,12 +47,13 @@ class Company(Interface):
     clock: IReactorTime
     events: events.EventSink
     random: Callable[[], float]
-
     gate: Gate
     ledger: SynLedger
     presence: Presence
     trust: Trust
     pools: Pools
+    use: Use
+    resume_for: float
 
     def session_ident(self) -> str:
         """Random text that names one session."""
@@ -69,20 +61,14 @@ class Company(Interface):
     def send_letter(self, message: Letter) -> None:
         """Have the broker bring this to another member."""
 
-    def connected(self, encounter: Encounter) -> None:
-        """There is a connection."""
+    def parted(self, encounter: Encounter, for_good: bool) -> None:
+        """There is no connection any more."""
 
-    def disconnected(self, encounter: Encounter, for_good: bool) -> None:
-        """There is none any more."""
+    def suspected(self, encounter: Encounter) -> None:
+        """The connection may be dead: another one is wanted."""
 
-    def received(self, encounter: Encounter, text: str, done: Callable[[], None]) -> None:
-        """A message; ``done`` is to be called when it has reached the user."""
-
-    def drained(self) -> None:
-        """A session that was full is no longer."""
-
-    def delivered(self) -> None:
-        """A message has reached the other side."""
+    def over(self, encounter: Encounter) -> None:
+        """The session is over, and may have been all that there was to remember."""
 
 
 class Encounter:
@@ -90,27 +76,20 @@ class Encounter:
 
     def __init__(self, company: Company, theirs: Identity, claimed: str) -> None:
         self.theirs = theirs
-        self.claimed = claimed
-        self.name = company.trust.people.shown(claimed, theirs.fingerprint)
-        self.link: SecureLink | None = None
-        self.lost_at: float | None = company.clock.seconds()
-        """Since when there is no connection; None: there is one."""
-        self.ever_connected = False
-        self._leaving = False
+        self.since = company.clock.seconds()
+        """When the broker has named it last."""
+        self._company = company
+        self.conversation = Conversation(company, self, theirs, claimed)
+        self.name = self.conversation.name
         self._before: list[Endpoint] = []
         self._worked: tuple[Candidate, ...] = ()
         """Where this member was reached last, which may be an endpoint that nobody names."""
         self._round = Round(self, company.clock, company.random, company.ledger)
         self.meeting = meeting(self._round)
-        self.messages = Messages(self)
-        self._company = company
-        self._attachment: Attachment | None = None
-        self._begin_session()
         self._attempt: tuple[Attempt, Start] | None = None
         self._vouchings: list[Vouching] = []
         """The proof of the attempt, and of earlier ones what is not over."""
         self._early: deque[Letter] = deque(maxlen=MOST_LETTERS)
-        self._message_rate = Bucket(MESSAGES)
 
     @property
     def instance(self) -> str:
@@ -118,19 +97,14 @@ class Encounter:
         return self.theirs.instance
 
     @property
+    def is_linked(self) -> bool:
+        """Whether there is a connection."""
+        return self.conversation.link is not None
+
+    @property
     def is_worth_keeping(self) -> bool:
         """Whether anything would be lost with it."""
-        return self.ever_connected or self.session.waiting
-
-    def send(self, text: str) -> None:
-        """Send a message, or queue it until there is a connection again."""
-        self.messages.send(text.encode("utf-8", "replace"))
-
-    def _begin_session(self) -> None:
-        company = self._company
-        leads = company.mine > self.theirs
-        self.session = Session(company.clock, company.session_ident(), leads, self, company.pools)
-        self.messages.use(self.session)
+        return self.conversation.is_open
 
     def introduced(self, message: Introduction) -> None:
         """The broker has named this member."""
@@ -142,8 +116,7 @@ class Encounter:
                 most=MOST_DELAY,
             )
             return
-        if self.link is None:
-            self.lost_at = self._company.clock.seconds()
+        self.since = self._company.clock.seconds()
         self.meeting.introduced(message)
 
     def letter(self, message: Letter) -> None:
@@ -271,7 +244,7 @@ class Encounter:
 
     def is_connected(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        return self.link is not None
+        return self.is_linked
 
     def tell_introduced(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -285,131 +258,37 @@ class Encounter:
 
     def tell_connected(self, success: Success, seconds: float, attempts: int) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        if self.link is not None:
-            self._let_go("replaced")
-        link = self.link = success.link
-        self.lost_at = None
         self._worked = (Candidate("srflx", success.remote),)
-        _log.info(
-            "Connected to {name} directly: {local} to {remote}, {candidate}, {seconds} s.",
-            name=self.name,
-            local=str(success.local),
-            remote=str(success.remote),
-            candidate=success.candidate,
-            seconds=round(seconds, 3),
-        )
-        self._company.events.emit(
-            events.Connected(
-                peer=self.name,
-                id=self.theirs.fingerprint,
-                path="direct",
-                candidate=success.candidate,
-                local=str(success.local),
-                remote=str(success.remote),
-                seconds=round(seconds, 6),
-                attempts=attempts,
-                authenticated=self._company.trust.authenticated(self.theirs),
-                instance=self.instance,
-            )
-        )
-        link.receiver = self._from_link
-        link.ended = lambda reason: self._ended(link)
-        assert link.transport is not None
-        self._attachment = attach(self.session, link.transport, link.channel.drop)
-        self._company.connected(self)
+        self.conversation.attach(success, seconds, attempts)
         # That writes a file: whoever waits for the event need not wait for the disk.
-        self._company.trust.connected(self.theirs, self.claimed)
-        self.ever_connected = True
-        if success.rest:
-            self._from_link(success.rest)
+        self._company.trust.connected(self.theirs, self.conversation.claimed)
 
-    # -- the link
+    # -- the end
 
-    def _from_link(self, data: bytes) -> None:
-        if self._attachment is not None:
-            self._attachment.receive(data)
-
-    def _ended(self, link: SecureLink) -> None:
-        if link is self.link and self._leaving:
-            self._close("left", for_good=True)  # who reads our goodbye closes at once
-        elif link is self.link:
-            self._close("lost")
-
-    def _close(self, reason: str, for_good: bool = False) -> None:
-        if self.link is not None:
-            self._let_go(reason)
-            self._company.disconnected(self, for_good)
-
-    def _let_go(self, reason: str) -> None:
-        link, self.link = self.link, None
-        if link is not None:
-            attachment, self._attachment = self._attachment, None
-            if attachment is not None:
-                attachment.lost()
-            self.lost_at = self._company.clock.seconds()
-            link.receiver = lambda data: None
-            link.ended = lambda reason: None
-            link.channel.drop()
-            _log.info("Disconnected from {name}: {reason}.", name=self.name, reason=reason)
-            self._company.events.emit(events.Disconnected(self.name, reason, self.instance))
-
-    def stop(self) -> None:
+    def leave(self) -> None:
         """This peer is going: no more attempts, and goodbye."""
         self.meeting.stop()
-        self._leaving = True
-        self.session.say_bye()
+        self.conversation.leave()
 
     def drop(self) -> None:
         """Close the link at once."""
-        self._close("left", for_good=True)
+        self.conversation.close("left", for_good=True)
 
-    # -- MessagesUser
+    # -- Owner of the conversation
 
-    def received(self, payload: bytes) -> None:
-        """See :class:`~p2phole.session.messages.MessagesUser`."""
-        text = payload.decode("utf-8", "replace")
-        self._company.events.emit(events.Message(self.name, "in", text, self.instance))
-        wait = self._message_rate.take(self._company.clock.seconds())
-        if wait and self.link is not None:
-            self.link.rest(wait)
-        self._company.received(self, text, self.messages.consumed)
+    def parted(self, for_good: bool) -> None:
+        """See :class:`~p2phole.peer.conversation.Owner`."""
+        self.since = self._company.clock.seconds()
+        self._company.parted(self, for_good)
 
-    def acknowledged(self, payload: bytes) -> None:
-        """See :class:`~p2phole.session.messages.MessagesUser`."""
-        text = payload.decode("utf-8", "replace")
-        self._company.events.emit(events.Message(self.name, "out", text, self.instance))
-        self._company.delivered()
+    def suspected(self) -> None:
+        """See :class:`~p2phole.peer.conversation.Owner`."""
+        self._company.suspected(self)
 
-    def drained(self) -> None:
-        """See :class:`~p2phole.session.messages.MessagesUser`."""
-        self._company.drained()
+    def offended(self) -> None:
+        """See :class:`~p2phole.peer.conversation.Owner`."""
+        self.meeting.offended()
 
-    def undelivered(self, count: int) -> None:
-        """See :class:`~p2phole.session.messages.MessagesUser`."""
-        _log.warn("{count} messages to {name} may not have arrived.", count=count, name=self.name)
-
-    # -- SessionUser
-
-    def left(self) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
-        self._close("left", for_good=True)
-
-    def died(self, why: str) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
-        _log.info("{name}: {why}.", name=self.name, why=why)
-        self._close("dead")
-
-    def resumed(self, seconds: float) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
-        _log.info("The session with {name} goes on after {seconds} s.", name=self.name, seconds=round(seconds, 3))
-
-    def over(self, error: P2pholeError) -> None:
-        """See :class:`~p2phole.session.session.SessionUser`."""
-        self._begin_session()
-        if isinstance(error, BadFrame):
-            _log.warn("{name}: {error}", name=self.name, error=error)
-            # Before anybody wants another connection: it would end as this one does.
-            self.meeting.offended()
-            self._close("protocol")
-        else:
-            _log.info("{name}: {error}", name=self.name, error=error)
+    def over(self) -> None:
+        """See :class:`~p2phole.peer.conversation.Owner`."""
+        self._company.over(self)

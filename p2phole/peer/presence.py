@@ -97,7 +97,7 @@ class Presence:
             if link is not self._link:
                 return  # the broker was lost meanwhile, and what was found may be another network's
             self._told(observer.behaviour)
-            self._tell_broker()
+            self.tell_broker()
             current.callback(None)
 
         ensureDeferred(observer.discover(ask)).addCallback(found)
@@ -186,7 +186,7 @@ class Presence:
             told = self.candidates(before)
             self._link.send(Request(theirs.instance, told, self.behaviour, self.prepares, theirs.fingerprint))
 
-    def _tell_broker(self) -> None:
+    def tell_broker(self) -> None:
         """Bring up to date what the broker tells others of this peer."""
         if self._link is not None:
             self._link.send(Update(self.candidates(), self.behaviour, self.prepares))
@@ -210,7 +210,7 @@ class Presence:
             _log.warn("The mapped port is of no use: {why}.", why=why)
         elif claimed is not None:
             _log.info("The router has mapped {where}.", where=str(claimed))
-        self._tell_broker()
+        self.tell_broker()
 
     def stop(self) -> Deferred[None]:
         """Give back what was mapped."""

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from p2phole.secure.codes import Code
 
+RESUME_FOR = 600.0
+"""Seconds without a connection after which a session is given up, where nothing else is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
@@ -34,6 +37,7 @@ class PeerSettings:
     ``to``: the name of the known one that is the only one to meet; None: everybody in the room.
     ``code``: meet who has invited by it.  ``invite``: meet whom this peer invites by a code.
     ``host_candidates``: whether this machine's own addresses are told to anybody.
+    ``resume_for``: seconds without a connection after which a session is given up.
     """
 
     broker: BrokerAddress
@@ -49,3 +53,4 @@ class PeerSettings:
     code: Code | None = None
     invite: bool = False
     host_candidates: bool = True
+    resume_for: float = RESUME_FOR

@@ -13,9 +13,9 @@ from twisted.application.service import IService
 from twisted.python.usage import UsageError
 
 from p2phole import launch
-from p2phole.coercion import broker_address, port_or_zero
+from p2phole.coercion import broker_address, port_or_zero, seconds
 from p2phole.options import ConfigurableOptions, coerced, file_path
-from p2phole.peer.settings import PeerSettings
+from p2phole.peer.settings import RESUME_FOR, PeerSettings
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.text import MAXIMUM_NAME, check_name, without_harm
 
@@ -39,6 +39,7 @@ class Options(ConfigurableOptions):
         ["secret-file", None, None, "the room's secret: meet only who has it"],
         ["to", None, None, "meet only this one, known by p2phole id"],
         ["broker-ca", None, None, "certificates in PEM to check a tls: broker by"],
+        ["resume-for", None, None, "seconds without a connection until a session is given up (default: 600)"],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["map-port", None, "ask the router to map the port (PCP, NAT-PMP, UPnP)"],
@@ -74,6 +75,7 @@ class Options(ConfigurableOptions):
             secret_file=self.value("secret-file", path, None),
             to=self.value("to", lambda text: check_name(text, "name"), None),
             host_candidates=not self.flag("no-host-candidates"),
+            resume_for=self.value("resume-for", seconds, RESUME_FOR),
         )
 
 

@@ -94,6 +94,7 @@ class Trust:
         only: tuple[str, str] | None = None,
     ) -> None:
         self.room = room
+        self._number = room[1] or None if room[0] == "code" else None
         self.people = people
         self.burned: Callable[[], None] = lambda: None
         self._clock = clock
@@ -108,6 +109,7 @@ class Trust:
         self._proven: set[str] = set()
         self._partner: str | None = None
         """Who has proved the code: it is of no use to anybody else."""
+        self._has_met = False
         self._open: set[str] = set()
         """With whom a proof is under way."""
         self._outstanding: set[Identity] = set()
@@ -123,8 +125,25 @@ class Trust:
     def invite(self, number: int) -> Code:
         """The broker has given this peer the number of a room; the code for whom to meet there."""
         code = make(number, self._entropy)
-        self.room, self._secret = ("code", str(number)), code.secret
+        self.room, self._secret, self._number = ("code", str(number)), code.secret, str(number)
         return code
+
+    @property
+    def number(self) -> str | None:
+        """What the room is called for the user, where two people meet by a code."""
+        return self._number
+
+    def meet_again(self) -> bool:
+        """Whether this peer has now moved to where it meets the one whom it has met by the code.
+
+        A code's number is the broker's, for an hour; the two find each other again after that, and after a
+        restart of the broker, in a room of their own: named after both keys, proven by the same secret.
+        """
+        if not (self.by_code and self._has_met and self._partner is not None):
+            return False
+        both = "\0".join(sorted((self._credentials.fingerprint, self._partner)))
+        self.room = ("secret", hashed(f"met by code\0{both}"))
+        return True
 
     @property
     def demands_proof(self) -> bool:
@@ -247,7 +266,8 @@ class Trust:
 
     def connected(self, theirs: Identity, claimed: str) -> None:
         """There is a connection to this one, who calls itself so: that is kept for the user."""
-        how = "code" if self.by_code else self.authenticated(theirs)
+        self._has_met = True
+        how = "code" if self.number is not None else self.authenticated(theirs)
         try:
             self.people.met(theirs.fingerprint, claimed, how)
         except LocalError as error:

@@ -26,9 +26,7 @@ class Race:
     neither nominates nor confirms.
     """
 
-    def __init__(
-        self, pairing: Pairing, on_won: Callable[[SecureLink, bytes], None], held: bool = False
-    ) -> None:
+    def __init__(self, pairing: Pairing, on_won: Callable[[SecureLink, bytes], None], held: bool = False) -> None:
         self.drops: dict[str, int] = {}
         self._held = held
         self._early: list[SecureLink] = []

@@ -50,9 +50,7 @@ class Known:
         self._people, self._stamp = self._read()
 
     @classmethod
-    def load(
-        cls, path: Path, now: Callable[[], float], pause: Callable[[float], object] = _wait
-    ) -> Known:
+    def load(cls, path: Path, now: Callable[[], float], pause: Callable[[float], object] = _wait) -> Known:
         """The people in that file, nobody if there is none.
 
         ``now``: seconds since the epoch.  ``pause``: waits that many seconds for the lock.

@@ -29,6 +29,7 @@ _SAME_MINUTE = 60
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
 _START = re.compile(f"[0-9a-f]{{{SHORTEST_START},64}}")
 
+
 class NotKept(LocalError):
     """Nobody is kept as {name}: 'p2phole id list' shows who is."""
 

@@ -31,4 +31,3 @@ class Aborted(P2pholeError):
 
 class GivenUp(P2pholeError):
     """This side broke off {purpose}: {why}."""
-

@@ -118,9 +118,7 @@ class Frame:
         return encode(self.kind, self.flags, self.stream, self.number, (self.payload,))
 
 
-def encode(
-    kind: Kind, flags: int, stream: int, number: int, pieces: tuple[bytes | memoryview, ...] = ()
-) -> bytes:
+def encode(kind: Kind, flags: int, stream: int, number: int, pieces: tuple[bytes | memoryview, ...] = ()) -> bytes:
     """A frame whose payload is in ``pieces``; joined here, since what is written apart makes TLS records apart."""
     size = HEADER.size
     for piece in pieces:

@@ -47,7 +47,7 @@ class Actions(Interface):
         """Send on this link from now on, or on none."""
 
     def is_back(self, seconds: float) -> None:
-        """There is a link again; how long there was none."""
+        """There is a link again, or another one; how long there was none."""
 
     def is_over(self, error: P2pholeError) -> None:
         """Everything ends."""
@@ -83,8 +83,9 @@ class Links:
             self.timer = None
         since, self.apart_since = self.apart_since, None
         self.actions.use(self.current)
-        if since is not None:
-            self.actions.is_back(self.clock.seconds() - since)
+        if since is not None or old is not None:
+            now = self.clock.seconds()
+            self.actions.is_back(0.0 if since is None else now - since)
 
     def part(self, life: Life) -> None:
         """There is no link that could be used."""

@@ -61,6 +61,19 @@ class Messages:
         """Whether so much waits to be consumed that nothing should be added."""
         return self._out is not None and self._out.size >= MOST_PENDING
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything that the other side's user does not have."""
+        return self._out is not None and self._out.size > 0
+
+    def hold(self, held: bool) -> None:
+        """Whether the other side's messages shall wait; what has come already is not held."""
+        if self._in is not None:
+            if held:
+                self._in.stream.pause()
+            else:
+                self._in.stream.resume()
+
     def send(self, payload: bytes) -> None:
         """Queue a message; it leaves as soon as it can.  Raises :class:`ValueError` over 65,520 bytes."""
         if len(payload) > MOST_MESSAGE:

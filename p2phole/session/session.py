@@ -23,8 +23,6 @@ from p2phole.session.sender import Sender
 from p2phole.session.streams import Stream
 from p2phole.session.table import Handler, Table
 
-RESUME_FOR = 600.0
-"""Seconds without a link after which a session is given up."""
 ACK_DELAY = 0.02
 """Seconds until the other side hears what has come, if nothing tells it earlier."""
 
@@ -46,8 +44,11 @@ class SessionUser(Interface):
 
 
 class Session:
-    """One pair's session.  ``ident``: random text that names this side's session.  ``leads``: true on exactly one
-    of the two sides; its streams have odd numbers."""
+    """One pair's session.
+
+    ``ident``: random text that names this side's session.  ``leads``: true on exactly one of the two sides; its
+    streams have odd numbers.  ``resume_for``: seconds without a link until it is given up.
+    """
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class Session:
         leads: bool,
         user: SessionUser,
         pools: Pools,
-        resume_for: float = RESUME_FOR,
+        resume_for: float,
     ) -> None:
         self._clock = clock
         self._ident = ident

@@ -243,4 +243,3 @@ class StreamTransport:
         _log.failure("A protocol on a stream failed, and loses it.")
         if self.stream is not None:
             self.stream.abort("what serves it failed")
-

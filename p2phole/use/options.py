@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from twisted.python.usage import UsageError
 
+from p2phole.coercion import seconds
 from p2phole.peer import tap
 from p2phole.secure import codes
 
@@ -16,6 +17,7 @@ class Options(tap.Options):
     """As those of a peer, and a code; checked, all is in :attr:`settings`.
 
     ``asks``: whether the user is to be asked for the code.
+    ``wait``: seconds to wait for somebody; None: for ever.
     """
 
     humane = True
@@ -23,8 +25,12 @@ class Options(tap.Options):
     optFlags: ClassVar[list[list[Any]]] = [
         ["invite", None, "make a code by which one other side joins, within an hour"],
     ]
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["wait", None, None, "seconds to wait for somebody to come (default: no limit)"],
+    ]
     code: codes.Code | None = None
     asks = False
+    wait: float | None = None
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:
@@ -43,6 +49,7 @@ class Options(tap.Options):
             if by_code and given is not None and given.rank == 0:
                 raise UsageError(f"a code and {given.where} exclude each other: give one of them")
         super().settle()
+        self.wait = self.value("wait", seconds, None)
         if by_code:
             self.settings = replace(
                 self.settings, code=self.code, invite=bool(self["invite"]), secret_file=None, to=None

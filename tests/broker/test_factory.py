@@ -193,9 +193,7 @@ class RateTests(FactoryTestCase):
 
     def test_registrations_of_a_key(self) -> None:
         self.broker(registration_rate=3)
-        heard = [
-            self.call(number).join(number, fingerprint="a" * 64).heard()[-1] for number in range(1, 5)
-        ]
+        heard = [self.call(number).join(number, fingerprint="a" * 64).heard()[-1] for number in range(1, 5)]
         self.assertEqual([isinstance(last, Error) for last in heard], [False, False, False, True])
 
     def test_a_full_room(self) -> None:

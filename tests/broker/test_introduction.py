@@ -173,7 +173,6 @@ class IntroductionTests(SynchronousTestCase):
         # One introduction, and then the next wish.
         self.assertEqual([type(one) for one in second.told[1:]], [Introduction, Requested])
 
-
     def test_nobody_keeps_another_one_busy(self) -> None:
         """Who answers each wish is asked so often only, by each of the others."""
         clock = Clock()

@@ -48,9 +48,7 @@ class BrokerServiceTests(SynchronousTestCase):
         service.startService()
         return service
 
-    def call(
-        self, address: str, port: int, source: Host | None = None, before: bytes = b""
-    ) -> Telephone | None:
+    def call(self, address: str, port: int, source: Host | None = None, before: bytes = b"") -> Telephone | None:
         made: list[Telephone] = []
         factory = ClientFactory.forProtocol(Telephone)
         factory.noisy = False

@@ -8,6 +8,7 @@ import re
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2phole.peer import settings
 from p2phole.session import attachment, kept, messages, pool, sender, session, table
 from p2phole.session.frames import CREDIT, HEADER, MOST_PAYLOAD, SHAPES, Frame, FrameReader, Kind
 from p2phole.session.halves import INITIAL_WINDOW, MOST_WINDOW
@@ -77,7 +78,7 @@ class FrameTests(SynchronousTestCase):
             f"beyond {kept.MOST_KEPT // mib} MiB of it in a session",
             f"beyond {pool.MOST_IN_PROCESS // mib} MiB in a process, but for {pool.MODEST // mib} MiB",
             f"A frame counts {kept.OVERHEAD} bytes more",
-            f"for {session.RESUME_FOR:.0f} s a session is given up",
+            f"for {settings.RESUME_FOR:.0f} s a session is given up",
             f"nothing has come for {attachment.QUIET:.0f} s",
             f"dead after {attachment.DEAD:.0f} s",
             f"More than {attachment.PINGS.burst} pings at once and {attachment.PINGS.per_second} a second",

@@ -12,6 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from p2phole import events
+from p2phole.peer.lines import Lines
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
 from p2phole.peer.trust import Strangers
@@ -54,11 +55,12 @@ class Puppet:
                 room=room,
                 secret_file=None if secret is None else Path(file.name),
             )
+            self._lines = lines = Lines(reactor, console=FakeConsole)  # type: ignore[arg-type]
             self.service = PeerService(
                 reactor,
                 settings,
                 lambda error: None,
-                console=FakeConsole,  # type: ignore[arg-type]
+                [lines],
                 sink=self,
                 credentials=self.credentials,
                 instance=secrets.token_hex(16),
@@ -85,7 +87,7 @@ class Puppet:
         self._unsaid.append(text)
         if self.service._linked():
             while self._unsaid:
-                self.service._typed(self._unsaid.pop(0))
+                self._lines._typed(self._unsaid.pop(0))
 
     def count(self, kind: type[Any], **keys: object) -> int:
         """How many events of that kind there were, with those values."""

@@ -23,6 +23,7 @@ from twisted.protocols.portforward import ProxyClient, ProxyClientFactory, Proxy
 from p2phole import events
 from p2phole.broker.service import BrokerService
 from p2phole.broker.settings import BrokerSettings
+from p2phole.peer.lines import Lines
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
 from p2phole.secure.identity import Credentials
@@ -54,7 +55,7 @@ class Peer:
                 broker=BrokerAddress("127.0.0.1", broker), name=name, key_file=folder / "key.pem", **settings
             ),
             self.errors.append,
-            console=FakeConsole,
+            [Lines(reactor, settings.get("messages", ()), console=FakeConsole)],
             sink=self,
             credentials=credentials,
             instance=secrets.token_hex(16),

@@ -119,9 +119,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 def main() -> int:
     """Parse the command line and run a command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.natlab", description="A NAT laboratory in namespaces."
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.natlab", description="A NAT laboratory in namespaces.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)

@@ -136,9 +136,7 @@ class Internet:
 class Uplink(Link):
     """A site: its TUN device, and the translator in front of that, if it has one."""
 
-    def __init__(
-        self, name: str, one_way: float, internet: Internet, network: Network, descriptor: int
-    ) -> None:
+    def __init__(self, name: str, one_way: float, internet: Internet, network: Network, descriptor: int) -> None:
         super().__init__(name, one_way)
         self.descriptor = descriptor
         self.network = network

@@ -49,9 +49,7 @@ _MOST_SITES = 250
 class Laboratory:
     """Sites around a core. Times are seconds, everywhere."""
 
-    def __init__(
-        self, seed: int = 0, one_way: float = ONE_WAY, unknown: Literal["drop", "icmp"] = "drop"
-    ) -> None:
+    def __init__(self, seed: int = 0, one_way: float = ONE_WAY, unknown: Literal["drop", "icmp"] = "drop") -> None:
         """``seed``: for what is lost; ``one_way``: default delay of a site; ``unknown``: what packets to an
         address that nobody has get, silence or ICMP host unreachable."""
         self._default_one_way = one_way

@@ -100,9 +100,7 @@ def unreachable(packet: bytes, router: bytes, code: int = 1) -> bytes | None:
         quoted = packet[: (packet[0] & 0x0F) * 4 + 8]
         body = struct.pack("!BBHI", 3, code, 0, 0) + quoted
         body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
-        header = (
-            struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, _ICMP, 0) + router + source(packet)
-        )
+        header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, _ICMP, 0) + router + source(packet)
         return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + body
     if packet[6] == _ICMPV6:
         return None

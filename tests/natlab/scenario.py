@@ -146,9 +146,7 @@ class Program:
             raise ScenarioError(text) from None
 
 
-def start_broker(
-    lab: Laboratory, host: Host | None = None, port: int = BROKER_PORT, **options: Option
-) -> Program:
+def start_broker(lab: Laboratory, host: Host | None = None, port: int = BROKER_PORT, **options: Option) -> Program:
     """Start ``twistd -n p2pbroker`` and wait until it listens.
 
     ``host``: by default the laboratory's site ``broker``, made now if there is none. Options: see

@@ -70,9 +70,7 @@ class Programs(SynchronousTestCase):
             bob = lab.site("bob")
             output = lab.folder / "output"
             command = ["sh", "-c", 'echo $$; echo $NAME >&2; pwd; exec sleep "$0"', "1000"]
-            process = bob.start(
-                command, stdout=output, stderr=output, env={**os.environ, "NAME": "x"}, cwd="/"
-            )
+            process = bob.start(command, stdout=output, stderr=output, env={**os.environ, "NAME": "x"}, cwd="/")
             lines = wait_until(lambda: (read := output.read_text().split())[2:] and read, "three lines")
             self.assertEqual(lines, [str(process.pid), "x", "/"])
         self.assertEqual(process.returncode, -signal.SIGTERM)
@@ -163,9 +161,7 @@ class OrdinaryUser(SynchronousTestCase):
                 if tried.stdout == "None\n":
                     break
             else:
-                raise unittest.SkipTest(
-                    f"not here: {(tried.stdout or tried.stderr).strip().splitlines()[-1]}"
-                )
+                raise unittest.SkipTest(f"not here: {(tried.stdout or tried.stderr).strip().splitlines()[-1]}")
             done = _run([*enter, python, "-m", "tests.natlab", "selftest", *self.shown])
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(done.stdout.count("ok  "), len(self.shown), done.stdout)
@@ -173,6 +169,4 @@ class OrdinaryUser(SynchronousTestCase):
 
 def _run(argv: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), "TMPDIR": "/tmp"}
-    return subprocess.run(
-        argv, capture_output=True, text=True, timeout=120, check=False, cwd="/", env=environment
-    )
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd="/", env=environment)

@@ -77,9 +77,7 @@ def carrier_no_hairpin(lab: Laboratory, first: Profile, second: Profile) -> Pair
 
 def same_private_subnet(lab: Laboratory, first: Profile, second: Profile) -> Pair:
     """Two homes with the same private network; the address of the one is free in that of the other."""
-    return Pair(
-        lab.site("alice", _in_lan(first, lan=_LAN)), lab.site("bob", _in_lan(second, lan=_LAN, first=20))
-    )
+    return Pair(lab.site("alice", _in_lan(first, lan=_LAN)), lab.site("bob", _in_lan(second, lan=_LAN, first=20)))
 
 
 def same_private_address(lab: Laboratory, first: Profile, second: Profile) -> Pair:

@@ -267,6 +267,7 @@ class BudgetTests(DialTestCase):
         self.assertLessEqual(len(syns), IN_ALL)
         self.assertGreater(len(syns), IN_ALL / 2)
 
+
 class AnythingTests(DialTestCase):
     ANSWERS = st.sampled_from(["refuse", "time_out", "no_route", "in_use", "icmp", "answer", "lose", "wait"])
 

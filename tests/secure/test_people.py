@@ -163,10 +163,7 @@ class PassingTests(SynchronousTestCase):
 class FindTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.people = (
-            People()
-            .meet(BOB, "bob", "secret", NOW)
-            .meet(EVE, "Bob", "tofu", NOW)
-            .meet(ANN, "b2b2", "secret", NOW)
+            People().meet(BOB, "bob", "secret", NOW).meet(EVE, "Bob", "tofu", NOW).meet(ANN, "b2b2", "secret", NOW)
         )
 
     def test_found(self) -> None:

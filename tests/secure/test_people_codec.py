@@ -122,9 +122,12 @@ class RefusedTests(SynchronousTestCase):
             self.refused(json.dumps(without(good, *way)).encode(), word)
         self.assertEqual(len(decode(json.dumps(without(good, "kept", [kept, other])).encode()).kept), 2)
 
-    @given(st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(
-        lambda value: json.dumps(without(json.loads(encode(FULL)), "kept", 0, "name", value)).encode()
-    ))
+    @given(
+        st.binary()
+        | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(
+            lambda value: json.dumps(without(json.loads(encode(FULL)), "kept", 0, "name", value)).encode()
+        )
+    )
     def test_anything(self, data: bytes) -> None:
         try:
             people = decode(data)

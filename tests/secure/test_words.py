@@ -52,9 +52,7 @@ class PhraseTests(SynchronousTestCase):
         self.assertEqual(phrase("f" * 64), "zoo zoo zoo zoo zoo zoo")
         # 000 0000 0001 | 000 0000 0010 | ... as 66 bits, and two more that do not count.
         bits = "".join(f"{number:011b}" for number in (1, 2, 3, 2047, 0, 5)) + "11"
-        self.assertEqual(
-            phrase(f"{int(bits, 2):017x}".ljust(64, "9")), "ability able about zoo abandon absent"
-        )
+        self.assertEqual(phrase(f"{int(bits, 2):017x}".ljust(64, "9")), "ability able about zoo abandon absent")
 
     @given(st.integers(0, 2**256 - 1), st.integers(0, 255))
     def test_the_first_66_bits_and_no_others(self, number: int, bit: int) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 
 from p2phole.errors import P2pholeError
+from p2phole.peer.settings import RESUME_FOR
 from p2phole.session.attachment import Attachment
 from p2phole.session.frames import Frame, FrameReader, Kind
 from p2phole.session.greeting import Greeting
 from p2phole.session.pool import Pools
-from p2phole.session.session import RESUME_FOR, Session
+from p2phole.session.session import Session
 from p2phole.session.streams import Stream
 
 

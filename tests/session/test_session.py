@@ -7,13 +7,14 @@ import json
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2phole.peer.settings import RESUME_FOR
 from p2phole.session.attachment import DEAD, QUIET, STALLED, TICK
 from p2phole.session.errors import Forgotten, GaveUp, SessionOver
 from p2phole.session.frames import MOST, BadFrame, Frame, Kind
 from p2phole.session.kept import MOST_KEPT
 from p2phole.session.pool import Pools
 from p2phole.session.sender import ACK_BYTES, ACK_FRAMES
-from p2phole.session.session import ACK_DELAY, RESUME_FOR
+from p2phole.session.session import ACK_DELAY
 from tests.session.sides import Cable, Plug, Side, flush, hello, pair
 
 

@@ -300,7 +300,7 @@ class OverTLS(Protocol):
     attachment: Attachment
 
     def __init__(self, clock: Clock, leads: bool) -> None:
-        self.session = Session(clock, f"{leads}", leads, self, Pools())
+        self.session = Session(clock, f"{leads}", leads, self, Pools(), 600)
         self.session.offer("thing", self.opened)
         self.ends: list[End] = []
 

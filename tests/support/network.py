@@ -140,9 +140,7 @@ class Network:
         except OSError:
             return self._names.get(name, [])
 
-    def set_delay(
-        self, a: Host | Firewall, b: Host | Firewall, seconds: float, back: float | None = None
-    ) -> None:
+    def set_delay(self, a: Host | Firewall, b: Host | Firewall, seconds: float, back: float | None = None) -> None:
         """
         The seconds from `a` to `b`, and `back` (default: as many), instead of the sum of their own delays.
 

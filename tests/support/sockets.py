@@ -58,8 +58,11 @@ class Socket(TcpConnection):
     def setsockopt(self, level: int, name: int, value: int | bytes) -> None:
         self.options[level, name] = value
 
-    def getsockopt(self, level: int, name: int) -> int | bytes:
-        """What was set, else 0; SO_ERROR gives the pending error and forgets it."""
+    def getsockopt(self, level: int, name: int, size: int = 0) -> int | bytes:
+        """What was set, else 0; SO_ERROR gives the pending error and forgets it; TCP_INFO is part of Linux's:
+        what is unacknowledged, the round trip, and the bytes that were acknowledged and received."""
+        if (level, name) == (socket.IPPROTO_TCP, socket.TCP_INFO):
+            return self.information()[:size]
         if (level, name) == (socket.SOL_SOCKET, socket.SO_ERROR):
             number, self.error = self.error, 0
             return number

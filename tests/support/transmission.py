@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import errno
+import struct
 from typing import TYPE_CHECKING
 
 from tests.support.packets import ACK, FIN, RST, SYN, Endpoint, Packet
@@ -183,6 +184,14 @@ class Transmission:
     def _ack_now(self) -> None:
         if self._ack_due and self.state is not State.CLOSED:
             self._send(ACK, self.nxt)
+
+    def information(self) -> bytes:
+        """As `struct tcp_info` of include/uapi/linux/tcp.h, where it is not 0."""
+        found = bytearray(136)
+        struct.pack_into("=I", found, 24, -(-(self.high - self.una) // self.stack.mss))
+        struct.pack_into("=I", found, 68, int(1e6 * max(0.0, self._timeout - MINIMUM_TIMEOUT)))
+        struct.pack_into("=QQ", found, 120, self.una, self.rcv_nxt)
+        return bytes(found)
 
     # Timers
 

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole import events
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import PORT, UNKNOWN, Behaviour
+from p2phole.peer.members import INTRODUCTIONS
 from p2phole.peer.observer import TAKEN_SECONDS
-from p2phole.peer.service import INTRODUCTIONS
 from p2phole.punch.birthday import EVERY, MANY_PORTS, MOST_TRIES, PER_SECOND, SECONDS
 from p2phole.punch.candidates import MOST_DIALLED
 from p2phole.punch.ledger import ALL_PER_SECOND, PER_MINUTE

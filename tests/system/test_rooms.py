@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
-from p2phole.peer.service import FORGET_SECONDS
+from p2phole.peer.members import FORGET_SECONDS
 from p2phole.session.attachment import DEAD, TICK
 from tests.support.network import Nat
 from tests.system.test_pairs import RESET, SILENT, pair
@@ -150,8 +150,8 @@ class LinkTests(SynchronousTestCase):
                 alice.say(text)
             world.net.advance(0.004 * cut)
             # The transport dies under the session, at another moment each time.
-            (encounter,) = alice.service._encounters.values()
-            encounter.link.channel.drop()
+            (encounter,) = alice.service._members
+            encounter.conversation.link.channel.drop()
             world.until(lambda seen=cut + 2: len(alice.all(events.Connected)) == seen)
         world.until(lambda: len(alice.texts("out")) == len(sent) + 1)
         self.assertEqual(bob.texts()[1:], sent)
@@ -192,9 +192,9 @@ class LinkTests(SynchronousTestCase):
         world.connected()
         alice.host.crash()
         world.until(lambda: bob.all(events.Disconnected))
-        self.assertEqual(len(bob.service._encounters), 1)
+        self.assertEqual(len(list(bob.service._members)), 1)
         world.net.advance(FORGET_SECONDS + 10)
-        self.assertEqual(len(bob.service._encounters), 0)
+        self.assertEqual(len(list(bob.service._members)), 0)
 
 
 class FailureTests(SynchronousTestCase):

@@ -130,8 +130,11 @@ class SecretTests(SecretCase):
         self.world.connected()
         seen = b"\n".join(self.lines)
         self.assertIn(b'"type":"letter"', seen)
-        bodies = b"".join(base64.b64decode(line.split(b'"body":"')[1].split(b'"')[0]) for line in self.lines
-                          if b'"type":"letter"' in line)
+        bodies = b"".join(
+            base64.b64decode(line.split(b'"body":"')[1].split(b'"')[0])
+            for line in self.lines
+            if b'"type":"letter"' in line
+        )
         for hidden in (b"otters", b"family", b"192.168."):
             self.assertNotIn(hidden, seen + bodies)
 
@@ -390,6 +393,7 @@ class CodeTests(SecretCase):
         dave = self.peer("dave", None, code=other)
         self.world.until(lambda: carol.all(events.Connected) and dave.all(events.Connected))
         self.assertEqual(carol.errors + dave.errors, [])
+
     def test_a_broker_that_gives_no_number(self) -> None:
         for room in ("", "0", "x"):
             self.setUp()
@@ -443,9 +447,9 @@ class ForgettingTests(SecretCase):
             self.world.until(lambda: self.sessions and alice.all(events.Registered))
             BrokerProtocol.send(self.sessions[0], introduction)
         self.world.net.advance(1)
-        self.assertEqual(len(alice.service._encounters), 50)
+        self.assertEqual(len(list(alice.service._members)), 50)
         self.world.net.advance(200)  # the broker knows none of them when they are asked for
-        self.assertEqual(len(alice.service._encounters), 0)
+        self.assertEqual(len(list(alice.service._members)), 0)
 
     def test_a_private_address_at_the_brokers_word_is_not_dialled_after_a_proof_either(self) -> None:
         inside = Endpoint.parse("192.168.1.1:80")

@@ -16,8 +16,10 @@ from p2phole.addresses import InterfaceAddress
 from p2phole.broker.service import BrokerService
 from p2phole.broker.settings import BrokerSettings
 from p2phole.errors import LocalError
+from p2phole.peer.lines import Lines
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
+from p2phole.peer.use import Use
 from p2phole.secure.identity import Credentials
 from tests.doubles import FakePeople
 from tests.support.network import Firewall, Host, Nat, Network
@@ -70,13 +72,26 @@ class Peer:
         broker = settings.pop("broker", BrokerAddress(BROKER, 9000))
         self.credentials = settings.pop("credentials", _KEYS[number % len(_KEYS)])
         self.people = settings.pop("people", None) or FakePeople()
-        hooks = {hook: settings.pop(hook) for hook in ("invited", "said_all") if hook in settings}
+        hooks = {hook: settings.pop(hook) for hook in ("invited", "asleep", "finish") if hook in settings}
+        said_all = settings.pop("said_all", lambda: None)
+        uses: list[Use] = settings.pop("uses", [])
+        self.finished: list[None] = []
+        hooks.setdefault("finish", lambda: self.finished.append(None))
+        given = PeerSettings(broker=broker, name=name, key_file=None, **settings)  # type: ignore[arg-type]
+        lines = Lines(
+            host,
+            given.messages,
+            shows=given.events != "-",
+            console=FakeConsole,  # type: ignore[arg-type]
+            said_all=said_all,
+        )
+        self.console: Any = lines._console
         self.service = PeerService(
             host,
-            PeerSettings(broker=broker, name=name, key_file=None, **settings),  # type: ignore[arg-type]
+            given,
             self.errors.append,
+            [lines, *uses],
             interfaces=self._interfaces,
-            console=FakeConsole,  # type: ignore[arg-type]
             sink=self,
             credentials=self.credentials,
             instance=f"{number + 1:x}".rjust(4, "0").ljust(32, "0"),
@@ -84,7 +99,6 @@ class Peer:
             people=self.people,
             **hooks,
         )
-        self.console: Any = self.service._console
         self.service.privilegedStartService()
         self.service.startService()
 

@@ -34,9 +34,7 @@ def delays() -> str:
                 _expect_delay(round_trip(alice, bob.address, _PORT), 0.08, "site to far site"),
             ]
             lab.one_way("alice", "bob", 0.001)
-            shown.append(
-                _expect_delay(round_trip(alice, bob.address, _PORT), 0.002, "the same made neighbours")
-            )
+            shown.append(_expect_delay(round_trip(alice, bob.address, _PORT), 0.002, "the same made neighbours"))
             shown.append(_expect_delay(round_trip(bob, broker.address, _PORT), 0.06, "still to broker"))
     return ", ".join(shown)
 

@@ -183,9 +183,7 @@ def topologies() -> str:
             broker = lab.broker()
             pair = build(lab, name)
             with listening(broker, broker.address, _PORT):
-                trips = [
-                    round_trip(host, broker.address, _PORT, 1) for host in (pair.first, pair.second)
-                ]
+                trips = [round_trip(host, broker.address, _PORT, 1) for host in (pair.first, pair.second)]
             least = {"unequal": (0.01, 0.3), "far": (0.3, 0.3), "neighbours": (0.16, 0.16)}.get(name, (0, 0))
             expect(trips[0] >= least[0] and trips[1] >= least[1], f"{name}: round trips {trips}")
             one, two = pair.first.address, pair.second.address

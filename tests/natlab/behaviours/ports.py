@@ -36,9 +36,7 @@ def _examine(*kinds: type[Profile]) -> str:
                 with Examination(lab, broker, host, family) as examination:
                     found = examination.nature()
                 promised = nature(PROFILES[name], family)
-                asked = Nature(
-                    promised.mapping, promised.filtering, promised.allocation, promised.unsolicited
-                )
+                asked = Nature(promised.mapping, promised.filtering, promised.allocation, promised.unsolicited)
                 if found != asked:
                     wrong.append(f"{name} over IPv{family} is {found} instead of {asked}")
     expect(not wrong, "; ".join(wrong))

@@ -1,0 +1,242 @@
+"""What this peer has with one proven member: a session, and the links that come and go under it."""
+
+from __future__ import annotations
+
+from typing import Protocol as Interface
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from p2phole import events
+from p2phole.errors import P2pholeError
+from p2phole.peer.trust import Trust
+from p2phole.peer.use import Path, Use
+from p2phole.punch.attempt import Success
+from p2phole.secure.channel import SecureLink
+from p2phole.secure.roles import Identity
+from p2phole.session.attachment import Attachment
+from p2phole.session.frames import BadFrame
+from p2phole.session.link import attach
+from p2phole.session.pool import Pools
+from p2phole.session.session import Session
+from p2phole.vitals import Pulse, vitals
+
+_log = Logger()
+
+
+class Owner(Interface):
+    """The encounter that a conversation belongs to."""
+
+    def parted(self, for_good: bool) -> None:
+        """There is no link any more; for good: the other side has left."""
+
+    def suspected(self) -> None:
+        """The link may be dead: another one is wanted, and this one stays until then."""
+
+    def offended(self) -> None:
+        """The other side broke the protocol of the session."""
+
+    def over(self) -> None:
+        """The session is over; there may be another one."""
+
+
+class Surroundings(Interface):
+    """What a conversation needs of the peer."""
+
+    mine: Identity
+    clock: IReactorTime
+    events: events.EventSink
+    trust: Trust
+    pools: Pools
+    use: Use
+    resume_for: float
+
+    def session_ident(self) -> str:
+        """Random text that names one session."""
+
+
+class Conversation:
+    """See above; a :class:`~p2phole.peer.use.Partner`.  ``claimed`` is what the other side calls itself."""
+
+    def __init__(self, peer: Surroundings, owner: Owner, theirs: Identity, claimed: str) -> None:
+        self.claimed = claimed
+        self.name = peer.trust.people.shown(claimed, theirs.fingerprint)
+        self.link: SecureLink | None = None
+        self.suspect_since: float | None = None
+        """Since when the link may be dead."""
+        self._peer = peer
+        self._owner = owner
+        self._theirs = theirs
+        self._session: Session | None = None
+        self._success: Success | None = None
+        self._links: list[tuple[SecureLink, Attachment]] = []
+        """The one that is used, and before the other side has greeted on it the one before."""
+        self._pulse: Pulse | None = None
+        self._leaving = False
+
+    # -- Partner
+
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`~p2phole.peer.use.Partner`."""
+        return self._theirs.fingerprint
+
+    @property
+    def instance(self) -> str:
+        """See :class:`~p2phole.peer.use.Partner`."""
+        return self._theirs.instance
+
+    @property
+    def authenticated(self) -> str:
+        """See :class:`~p2phole.peer.use.Partner`."""
+        return self._peer.trust.authenticated(self._theirs)
+
+    @property
+    def session(self) -> Session:
+        """See :class:`~p2phole.peer.use.Partner`."""
+        assert self._session is not None
+        return self._session
+
+    @property
+    def path(self) -> Path | None:
+        """See :class:`~p2phole.peer.use.Partner`."""
+        if self.link is None or self._success is None:
+            return None
+        found = self._success
+        last = self._pulse.last if self._pulse is not None else None
+        return Path(found.local, found.remote, found.candidate, last.round_trip if last is not None else None)
+
+    # -- what its encounter does
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session, linked or not."""
+        return self._session is not None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether there is a link, of which nobody doubts that it lives."""
+        return self.link is not None and self.suspect_since is None
+
+    def attach(self, success: Success, seconds: float, attempts: int) -> None:
+        """There is a new link; seconds since the introduction, starts that it took."""
+        peer, link, instance = self._peer, success.link, self.instance
+        was_linked = self.link is not None
+        if was_linked:
+            peer.events.emit(events.Disconnected(self.name, "replaced", instance))
+        self._stop_pulse()
+        self.link, self._success = link, success
+        where = {"local": str(success.local), "remote": str(success.remote)}
+        _log.info(
+            "Connected to {name} directly: {local} to {remote}, {candidate}, {seconds} s.",
+            name=self.name,
+            candidate=success.candidate,
+            seconds=round(seconds, 3),
+            **where,
+        )
+        peer.events.emit(
+            events.Connected(
+                peer=self.name,
+                id=self.fingerprint,
+                path="direct",
+                candidate=success.candidate,
+                seconds=round(seconds, 6),
+                attempts=attempts,
+                authenticated=self.authenticated,
+                instance=instance,
+                **where,
+            )
+        )
+        self._pulse = Pulse(peer.clock, lambda: vitals(link.channel.transport), self.suspect, self._lives)
+        self._pulse.start()
+        if self._session is None:
+            leads = peer.mine > self._theirs
+            self._session = Session(peer.clock, peer.session_ident(), leads, self, peer.pools, peer.resume_for)
+            peer.use.met(self)
+        assert link.transport is not None
+        attachment = attach(self._session, link.transport, link.channel.drop)
+        self._links.append((link, attachment))
+        link.receiver = attachment.receive
+        link.ended = lambda reason: self._ended(link)
+        if not was_linked:
+            peer.use.linked(self)
+        if success.rest:
+            attachment.receive(success.rest)
+
+    def suspect(self) -> None:
+        """The path under the link may be dead."""
+        if self.is_healthy:
+            self.suspect_since = self._peer.clock.seconds()
+            _log.info("Nothing gets through to {name}: looking for another way.", name=self.name)
+            self._owner.suspected()
+
+    def _lives(self) -> None:
+        self.suspect_since = None
+
+    def leave(self) -> None:
+        """Say goodbye; the other side closes the link."""
+        self._leaving = True
+        if self._session is not None:
+            self._session.say_bye()
+
+    def close(self, reason: str, for_good: bool = False) -> None:
+        """Let go of the link; a word of the ``disconnected`` event."""
+        if self.link is None:
+            return
+        self._stop_pulse()
+        self.link = self.suspect_since = None
+        links, self._links = self._links, []
+        for link, attachment in links:
+            link.receiver = lambda data: None
+            link.ended = lambda reason: None
+            attachment.lost()
+            link.channel.drop()
+        _log.info("Disconnected from {name}: {reason}.", name=self.name, reason=reason)
+        self._peer.events.emit(events.Disconnected(self.name, reason, self.instance))
+        self._peer.use.unlinked(self)
+        self._owner.parted(for_good)
+
+    def _ended(self, link: SecureLink) -> None:
+        if link is not self.link:
+            self._links = [each for each in self._links if each[0] is not link]
+        else:
+            # Who reads our goodbye closes at once.  What there is of an older link goes as well: that was not
+            # greeted on means that the new one has just begun, and it will be asked for again.
+            self.close("left" if self._leaving else "lost", for_good=self._leaving)
+
+    def _stop_pulse(self) -> None:
+        if self._pulse is not None:
+            self._pulse.stop()
+            self._pulse = None
+
+    # -- SessionUser
+
+    def left(self) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        self.close("left", for_good=True)
+
+    def died(self, why: str) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        _log.info("{name}: {why}.", name=self.name, why=why)
+        self.close("dead")
+
+    def resumed(self, seconds: float) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        since, self.suspect_since = self.suspect_since, None
+        if since is not None:  # the old link was there, but nothing got through
+            seconds = max(seconds, self._peer.clock.seconds() - since)
+        _log.info("The session with {name} goes on after {seconds} s.", name=self.name, seconds=round(seconds, 3))
+        self._peer.events.emit(events.Resumed(self.name, round(seconds, 6), self.instance))
+
+    def over(self, error: P2pholeError) -> None:
+        """See :class:`~p2phole.session.session.SessionUser`."""
+        self._session = None
+        if isinstance(error, BadFrame):
+            _log.warn("{name}: {error}", name=self.name, error=error)
+            # Before anybody wants another connection: it would end as this one does.
+            self._owner.offended()
+            self.close("protocol")
+        else:
+            _log.info("{name}: {error}", name=self.name, error=error)
+        self._peer.use.over(self, error)
+        self._owner.over()
