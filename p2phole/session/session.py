@@ -7,6 +7,7 @@ twice is told apart by its number.  No I/O: see :mod:`~p2phole.session.attachmen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -59,6 +60,8 @@ class Session:
         pools: Pools,
         resume_for: float,
     ) -> None:
+        self.leads = leads
+        """Whether this side does what only one of the two is to do."""
         self._clock = clock
         self._ident = ident
         self._user = user
@@ -72,6 +75,8 @@ class Session:
         """When the other side acknowledged something last, or something became due that had not been."""
         self._error: P2pholeError | None = None
         self._leaving = False
+        self._heard: list[Callable[[], None]] = []
+        """Who waits until the other side has acknowledged everything."""
 
     # -- what its user does
 
@@ -95,6 +100,18 @@ class Session:
         attachment = Attachment(self._clock, link, self)
         self._life.attached(attachment)
         return attachment
+
+    def when_acknowledged(self, callback: Callable[[], None]) -> None:
+        """Call this once, when the other side has acknowledged all that was sent or the session is over; perhaps
+        at once."""
+        self._heard.append(callback)
+        self._tell_heard()
+
+    def _tell_heard(self) -> None:
+        if self._heard and not len(self._sender.kept):
+            heard, self._heard = self._heard, []
+            for callback in heard:
+                callback()
 
     def say_bye(self) -> None:
         """Tell the other side that this one is leaving for good; it will close the link."""
@@ -153,6 +170,7 @@ class Session:
         if number > self._sender.kept.acknowledged:
             self._sender.kept.release(number)
             self._progress = self._clock.seconds()
+            self._tell_heard()
 
     def due_since(self) -> float | None:
         """See :class:`~p2phole.session.attachment.Upper`."""
@@ -218,6 +236,7 @@ class Session:
         self._sender.forget()
         self._user.over(error)
         self._table.over(error)
+        self._tell_heard()
 
     # -- inside
 

@@ -478,3 +478,29 @@ class BoundTests(SynchronousTestCase):
         for end in bob.ends:
             end.stream.resume()
         self.assertEqual((pools.unread.used, alice.error, bob.error), (2**40, None, None))
+
+
+class AcknowledgedTests(SynchronousTestCase):
+    def test_tells_when_everything_was_acknowledged(self) -> None:
+        clock, told = Clock(), list[str]()
+        one, two, cable = pair(clock)
+        flush(clock, cable)
+        one.session.when_acknowledged(lambda: told.append("nothing was due"))
+        self.assertEqual(told, ["nothing was due"])
+        one.open().stream.write(b"x")
+        one.session.when_acknowledged(lambda: told.append("it came"))
+        cable.settle()
+        self.assertEqual(told[1:], [])
+        flush(clock, cable)
+        self.assertEqual(told[1:], ["it came"])
+
+    def test_tells_when_that_will_never_be(self) -> None:
+        clock, told = Clock(), list[str]()
+        one, two, cable = pair(clock)
+        one.open()
+        one.session.when_acknowledged(lambda: told.append("over"))
+        cable.cut()
+        clock.advance(RESUME_FOR - 1)
+        self.assertEqual(told, [])
+        clock.advance(1)
+        self.assertEqual(told, ["over"])
