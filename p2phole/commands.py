@@ -33,6 +33,7 @@ class Options(PlainOptions):
         yield "broker", None, _broker_options, "introduce peers to each other"
         yield "peer", None, _peer_options, "meet the peers of a room and talk to them directly"
         yield "chat", None, _chat_options, "talk to somebody, by a code or in a room"
+        yield "forward", None, _forward_options, "reach what listens on the other side, as ssh -L, -R and -W do"
         yield "check", None, _check_options, "say what this network does to direct connections"
         yield "id", None, _id_options, "show this peer's key, keep and name those of others"
         yield "secret", None, _secret_options, "make a secret for a room"
@@ -60,6 +61,13 @@ def peer(options: Any) -> int:
 def chat(options: Any) -> int:
     """``p2phole chat``."""
     from p2phole.use.chat import run
+
+    return run(options)
+
+
+def forward(options: Any) -> int:
+    """``p2phole forward``."""
+    from p2phole.use.forward import run
 
     return run(options)
 
@@ -96,6 +104,7 @@ COMMANDS = {
     "broker": broker,
     "peer": peer,
     "chat": chat,
+    "forward": forward,
     "check": check,
     "id": identity,
     "secret": secret,
@@ -117,6 +126,12 @@ def _peer_options() -> usage.Options:
 
 def _chat_options() -> usage.Options:
     from p2phole.use.chat import Options
+
+    return Options()
+
+
+def _forward_options() -> usage.Options:
+    from p2phole.use.forward import Options
 
     return Options()
 

@@ -383,7 +383,9 @@ class PeerService(Service):
             self._broker.drop()
 
 
-def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:
-    """The peer that the settings describe."""
+def make_peer(
+    reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None], *uses: Use
+) -> IService:
+    """The peer that the settings describe, for lines and ``uses``."""
     lines = Lines(reactor, settings.messages, shows=settings.events != "-")
-    return PeerService(reactor, settings, fail, [lines])
+    return PeerService(reactor, settings, fail, [lines, *uses])

@@ -123,7 +123,7 @@ class Splice(Protocol):
         self._lost = True
         stream = self._stream
         if stream is not None and not (self._read_over and self._write_over):
-            stream.abort(f"{self._name} broke the connection off")
+            stream.abort(f"{self._name} broke it off")
 
     # -- the socket's producer: who writes to it
 

@@ -98,7 +98,7 @@ class Acquaintance:
         mine.company.instances += 1
         self.instance = str(mine.company.instances)
         self.path: Path | None = None
-        self.session = Session(mine.machine, self.instance, leads, self, mine.pools)
+        self.session = Session(mine.machine, self.instance, leads, self, mine.pools, 600.0)
         self.gone = False
         self.cable: _Cable | None = None
 
