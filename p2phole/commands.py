@@ -33,6 +33,7 @@ class Options(PlainOptions):
         yield "broker", None, _broker_options, "introduce peers to each other"
         yield "peer", None, _peer_options, "meet the peers of a room and talk to them directly"
         yield "chat", None, _chat_options, "talk to somebody, by a code or in a room"
+        yield "pipe", None, _pipe_options, "join standard input and output with those of another machine"
         yield "forward", None, _forward_options, "reach what listens on the other side, as ssh -L, -R and -W do"
         yield "check", None, _check_options, "say what this network does to direct connections"
         yield "id", None, _id_options, "show this peer's key, keep and name those of others"
@@ -61,6 +62,13 @@ def peer(options: Any) -> int:
 def chat(options: Any) -> int:
     """``p2phole chat``."""
     from p2phole.use.chat import run
+
+    return run(options)
+
+
+def pipe(options: Any) -> int:
+    """``p2phole pipe``."""
+    from p2phole.use.piping import run
 
     return run(options)
 
@@ -104,6 +112,7 @@ COMMANDS = {
     "broker": broker,
     "peer": peer,
     "chat": chat,
+    "pipe": pipe,
     "forward": forward,
     "check": check,
     "id": identity,
@@ -126,6 +135,12 @@ def _peer_options() -> usage.Options:
 
 def _chat_options() -> usage.Options:
     from p2phole.use.chat import Options
+
+    return Options()
+
+
+def _pipe_options() -> usage.Options:
+    from p2phole.use.piping import Options
 
     return Options()
 

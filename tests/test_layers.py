@@ -82,7 +82,7 @@ AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
-PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat"}
+PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat", "use.piping"}
 """And the commands for people."""
 RUNS = {
     "broker.tap",

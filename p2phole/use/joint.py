@@ -27,8 +27,9 @@ class OutputClosed(LocalError):
 
 
 class Joint:
-    """See :class:`~p2phole.session.interfaces.StreamUser`.  ``ended``: called at the end of each stream that it is
-    put on: None where all was sent and all that came is written; else why not.
+    """See :class:`~p2phole.session.interfaces.StreamUser`.  ``is_joined``: called when both sides have the stream;
+    ``ended``: at the end of each that it is put on, with None where all was sent and all that came is written,
+    else why not.
 
     The end of the input ends this direction only.  But people at a terminal do not know when they are to end it:
     once the other side has said something and is through, or where what it says goes elsewhere, that is the end.
@@ -37,7 +38,12 @@ class Joint:
     """
 
     def __init__(
-        self, reactor: IReactorFDSet, ended: Callable[[P2pholeError | None], None], source: int = 0, sink: int = 1
+        self,
+        reactor: IReactorFDSet,
+        is_joined: Callable[[], None],
+        ended: Callable[[P2pholeError | None], None],
+        source: int = 0,
+        sink: int = 1,
     ) -> None:
         self.joined = False
         """Whether both sides have the stream."""
@@ -45,6 +51,7 @@ class Joint:
         """Bytes of ours that the other side has written."""
         self.written = 0
         """Bytes of the other side that were written here, or are waiting for it."""
+        self._is_joined = is_joined
         self._ended = ended
         self._stream: Stream | None = None
         self._input = Input(reactor, source, self._read, self._input_over)
@@ -129,6 +136,7 @@ class Joint:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self.joined = True
         self._early = b""
+        self._is_joined()
         self._go_on()
 
     def received(self, data: bytes) -> None:

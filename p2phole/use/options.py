@@ -55,9 +55,13 @@ class Options(tap.Common):
                 self.settings, code=self.code, invite=bool(self["invite"]), secret_file=None, to=None
             )
         elif not any(whom):
-            self.asks = sys.stdin is not None and sys.stdin.isatty()
+            self.asks = self.can_ask()
             if not self.asks:
                 raise UsageError("whom to meet? give the CODE that you were told, or --invite, --room or --to")
+
+    def can_ask(self) -> bool:
+        """Whether there is somebody at a terminal."""
+        return sys.stdin is not None and sys.stdin.isatty()
 
     def answered(self, code: codes.Code) -> None:
         """The user has typed a code."""

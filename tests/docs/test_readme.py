@@ -45,7 +45,16 @@ BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()
 CHECK, ID, CHAT = (long_options(kind()) for kind in (CheckOptions, IdOptions, ChatOptions))
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
 NONE = {"help", "version"}
-OURS = {"broker": BROKER, "peer": PEER, "chat": CHAT, "check": CHECK, "id": ID, "secret": NONE, "demo": NONE}
+OURS = {
+    "broker": BROKER,
+    "peer": PEER,
+    "chat": CHAT,
+    "pipe": CHAT,
+    "check": CHECK,
+    "id": ID,
+    "secret": NONE,
+    "demo": NONE,
+}
 NATLAB = {"site", "host"}
 
 

@@ -483,7 +483,7 @@ class BoundTests(SynchronousTestCase):
 class AcknowledgedTests(SynchronousTestCase):
     def test_tells_when_everything_was_acknowledged(self) -> None:
         clock, told = Clock(), list[str]()
-        one, two, cable = pair(clock)
+        one, _two, cable = pair(clock)
         flush(clock, cable)
         one.session.when_acknowledged(lambda: told.append("nothing was due"))
         self.assertEqual(told, ["nothing was due"])
@@ -496,7 +496,7 @@ class AcknowledgedTests(SynchronousTestCase):
 
     def test_tells_when_that_will_never_be(self) -> None:
         clock, told = Clock(), list[str]()
-        one, two, cable = pair(clock)
+        one, _two, cable = pair(clock)
         one.open()
         one.session.when_acknowledged(lambda: told.append("over"))
         cable.cut()

@@ -24,8 +24,12 @@ class Command:
         self.keyboard, self.screen = keyboard, screen
         self.reactor = Watching()
         self.ends: list[P2pholeError | None] = []
-        self.joint = Joint(self.reactor, self.ends.append, source, sink)
+        self.joined = 0
+        self.joint = Joint(self.reactor, self.is_joined, self.ends.append, source, sink)
         self.seen = b""
+
+    def is_joined(self) -> None:
+        self.joined += 1
 
     def type(self, data: bytes) -> None:
         os.write(self.keyboard, data)
@@ -140,12 +144,13 @@ class JointTests(Descriptors):
         one.type(b"x" * 1000)
         one.joint.open(self.sides[0].session, "pipe")
         self.settle(one, two)
-        self.assertFalse(one.joint.joined)
+        self.assertEqual((one.joined, one.joint.joined), (0, False))
         two.joint.take(asked[0])
         two.end_input()
         one.end_input()
         self.settle(one, two)
         self.assertEqual((two.seen, one.ends, two.ends), (b"x" * 1000, [None], [None]))
+        self.assertEqual((one.joined, two.joined), (1, 1))
 
     def test_it_is_not_offered(self) -> None:
         one = self.command()
