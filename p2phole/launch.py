@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -115,10 +116,10 @@ def log_to_stderr() -> ILogObserver:
     return FilteringLogObserver(FileLogObserver(sys.stderr, one_line), [levels])
 
 
-def console_log(stream: TextIO) -> ILogObserver:
-    """What p2phole says, and the warnings of everybody."""
+def console_log(stream: TextIO, quiet: bool = False) -> ILogObserver:
+    """What p2phole says, and the warnings of everybody; ``quiet``: of p2phole, too, only those."""
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
-    levels.setLogLevelForNamespace("p2phole", LogLevel.info)
+    levels.setLogLevelForNamespace("p2phole", LogLevel.warn if quiet else LogLevel.info)
     return FilteringLogObserver(FileLogObserver(stream, one_line), [levels])
 
 
@@ -180,9 +181,11 @@ class Bounded(Service):
         _log.warn("The service did not stop in order: {why}", why=why)
 
 
-def run(reactor: Any, build: Build) -> int:
-    """Run a service until a signal ends it or it fails; the exit status of ``p2phole``."""
-    globalLogBeginner.beginLoggingTo([console_log(sys.stderr)], redirectStandardIO=False)
+def run(reactor: Any, build: Build, quiet: bool = False) -> int:
+    """Run a service until a signal ends it or it fails; the exit status of ``p2phole``.  ``quiet``: say only what
+    is wrong."""
+    globalLogBeginner.beginLoggingTo([console_log(sys.stderr, quiet)], redirectStandardIO=False)
+    _stop_at_hangup(reactor)
     ending = Ending(reactor)
     try:
         service = Bounded(build(ending.fail), reactor)
@@ -194,6 +197,14 @@ def run(reactor: Any, build: Build) -> int:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return 1 if ending.failed else 0
+
+
+def _stop_at_hangup(reactor: Any) -> None:
+    """A terminal that is closed, and ssh when it needs its ``ProxyCommand`` no longer, say so by SIGHUP: it is an
+    end in good order, unless it is to be ignored (``nohup``)."""
+    number = getattr(signal, "SIGHUP", None)  # not on Windows
+    if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+        signal.signal(number, lambda number, frame: reactor.callFromThread(stop, reactor))
 
 
 # What is particular to twistd.

@@ -62,6 +62,7 @@ PURE = (
     "check.settings",
     "check.errors",
     "people.times",
+    "use.forwards",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
@@ -82,8 +83,19 @@ AROUND = {"launch", "options", "coercion", "events"}
 """What the two services have from outside of the layers."""
 CHECKS = {"check.command", "check.examination", "check.log"}
 """And the check, as far as it is not pure."""
-PEOPLE = {"people.command", "people.secret", "use.running", "use.options", "use.chat", "use.piping"}
+PEOPLE = {
+    "people.command",
+    "people.secret",
+    "use.running",
+    "use.options",
+    "use.chat",
+    "use.piping",
+    "use.forward",
+    "use.forward_options",
+}
 """And the commands for people."""
+SERVES = {"peer.tap": {"use"}}
+"""And what puts a service together, of the uses that it runs."""
 RUNS = {
     "broker.tap",
     "broker.service",
@@ -176,6 +188,7 @@ class LayerTests(SynchronousTestCase):
             allowed = MAY_IMPORT[layer] | COMMON | {layer}
             if name in RUNS or name in CHECKS | PEOPLE:
                 allowed |= AROUND
+            allowed |= SERVES.get(name, set())
             for other in ours(name):
                 self.assertIn(other.partition(".")[0], allowed, f"{name} imports {other}")
 

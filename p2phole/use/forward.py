@@ -49,7 +49,8 @@ class Options(ForwardOptions, options.Options):
 
 def run(given: Options) -> int:
     """What ``p2phole forward`` runs, to its exit status."""
-    return running.run("forward", given, lambda reactor: _uses(given, reactor))
+    # What ssh runs as its ProxyCommand writes on ssh's terminal.
+    return running.run("forward", given, lambda reactor: _uses(given, reactor), quiet=given.through is not None)
 
 
 def _uses(given: Options, reactor: Any) -> Sequence[Use]:

@@ -12,19 +12,19 @@ class ForwardOptions(ConfigurableOptions):
     plan: Plan
 
     def opt_forward(self, text: str) -> None:
-        """[ADDR:]PORT:HOST:PORT: from here to there, repeatable"""
+        """[ADDR:]PORT:HOST:PORT, to there; repeatable"""
         self.collect("forward", text)
 
     def opt_remote_forward(self, text: str) -> None:
-        """[ADDR:]PORT:HOST:PORT: from there to here, repeatable"""
+        """[ADDR:]PORT:HOST:PORT, from there; repeatable"""
         self.collect("remote-forward", text)
 
     def opt_allow(self, text: str) -> None:
-        """HOST:PORT that the others may reach, repeatable"""
+        """HOST:PORT that the others may reach; repeatable"""
         self.collect("allow", text)
 
     def opt_allow_listen(self, text: str) -> None:
-        """[ADDR:]PORT on which others may be listened for, repeatable"""
+        """[ADDR:]PORT to listen on for others; repeatable"""
         self.collect("allow-listen", text)
 
     def settle(self) -> None:

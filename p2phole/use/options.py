@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from getopt import GetoptError, gnu_getopt
 from typing import Any, ClassVar
 
 from twisted.python.usage import UsageError
@@ -31,6 +33,21 @@ class Options(tap.Common):
     code: codes.Code | None = None
     asks = False
     wait: float | None = None
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        super().parseOptions(None if options is None else self._options_first(options))
+
+    def _options_first(self, words: Sequence[str]) -> list[str]:
+        """The same with the CODE at the end: Twisted takes everything behind it for more of it."""
+        try:
+            found, rest = gnu_getopt(list(words), self.shortOpt, self.longOpt)
+        except GetoptError:
+            return list(words)  # told by Twisted
+        ordered = []
+        for name, value in found:
+            takes = f"{name[2:]}=" in self.longOpt if name.startswith("--") else f"{name[1:]}:" in self.shortOpt
+            ordered += [name, value] if takes else [name]
+        return [*ordered, "--", *rest]
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:

@@ -22,15 +22,16 @@ class NobodyCame(LocalError):
     """Nobody came within {seconds:.0f} s: start the other side, or wait longer with --wait."""
 
 
-def run(command: str, given: Options, build: Callable[[Any], Sequence[Use]]) -> int:
-    """Run ``p2phole COMMAND`` to its exit status; ``build`` makes its uses, for a reactor."""
+def run(command: str, given: Options, build: Callable[[Any], Sequence[Use]], quiet: bool = False) -> int:
+    """Run ``p2phole COMMAND`` to its exit status; ``build`` makes its uses, for a reactor.  ``quiet``: say only
+    what is wrong."""
     if given.asks:
         from p2phole.use.ask import ask_for_code
 
         given.answered(ask_for_code())
     from twisted.internet import reactor
 
-    return launch.run(reactor, partial(_service, reactor, command, given, build))
+    return launch.run(reactor, partial(_service, reactor, command, given, build), quiet)
 
 
 def _service(

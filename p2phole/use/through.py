@@ -20,7 +20,9 @@ LINGER = 10.0
 class Through(Idle):
     """The use; ends the peer with the connection.  ``alone``: whether only one can come."""
 
-    def __init__(self, reactor: IReactorFDSet, target: Target, alone: bool, source: int = 0, sink: int = 1) -> None:
+    def __init__(
+        self, reactor: IReactorFDSet, target: Target, alone: bool, source: int = 0, sink: int = 1
+    ) -> None:
         self._target = target
         self._alone = alone
         self._joint = Joint(reactor, self._joined, self._ended, source, sink)
