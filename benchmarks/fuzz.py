@@ -32,6 +32,8 @@ def _parsers() -> dict[str, Parser]:
     from p2phole.secure.codes import complete, parse
     from p2phole.secure.preface import NotAPreface, PrefaceReader
     from p2phole.session.frames import BadFrame, FrameReader
+    from p2phole.session.messages import Messages
+    from p2phole.session.pool import Pools
     from p2phole.session.session import Session
     from p2phole.wire.codec import BadLine, decode_to_broker, decode_to_peer, encode
 
@@ -61,14 +63,22 @@ def _parsers() -> dict[str, Parser]:
         def __getattr__(self, name: str) -> Callable[..., None]:
             return lambda *given: None
 
+    class Wire:
+        def write(self, data: bytes) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
     def session(data: bytes) -> None:
-        one = Session(Clock(), "0123456789abcdef", User())  # type: ignore[arg-type]
-        one.send(b"hello")
+        one = Session(Clock(), "0123456789abcdef", True, User(), Pools(), 600.0)  # type: ignore[arg-type]
+        messages = Messages(User())  # type: ignore[arg-type]
+        messages.use(one)
+        messages.send(b"hello")
         for _ in range(2):
-            one.attach(lambda written: None)
-            with suppress(BadFrame):
-                one.receive(data)
-        one.detach()
+            attachment = one.attach(Wire())
+            attachment.receive(data)
+            attachment.lost()
 
     def letter(data: bytes) -> None:
         with suppress(letters.BadLetter):
@@ -116,13 +126,16 @@ def _corpus(name: str, folder: Path) -> None:
     from p2phole.wire.codec import encode
     from tests.hostile.lines import RAW, TO_BROKER, TO_PEER
 
-    hello = Frame(Kind.HELLO, 0, b'{"version": 1, "session": "x", "counted": null}').encode()
+    hello = Frame(Kind.HELLO, 0, b'{"version": 2, "session": "x", "resumes": null}').encode()
     seeds = {
         "to-broker": [encode(message) for message in TO_BROKER],
         "to-peer": [encode(message) for message in TO_PEER],
         "preface": [RAW["preface and tls"]],
         "frames": [hello + Frame(kind, 1, b"x").encode() for kind in Kind],
-        "session": [hello + Frame(kind, 1, b"x").encode() for kind in Kind],
+        "session": [
+            hello + Frame(Kind.OFFER, 1, b"messages").encode() + Frame(kind, 2, b"messages", 2).encode()
+            for kind in Kind
+        ],
         "letters": [b"AQE" + b"A" * 173, b"Ag" + b"A" * 50],
         "sealed": [b"host 192.168.1.2:5000\nmapped [2001:db8::1]:6000\n\n\n"],
         "codes": [b"7-velvet-ocean"],

@@ -16,6 +16,8 @@ LOOK = 0.25
 """Seconds between looks."""
 LEAST_SILENCE = 2.0
 """Seconds without progress, while something is due, before a path is suspected; or three round trips."""
+PRESSED_SILENCE = 0.5
+"""The same where there is a reason to doubt: longer than until the kernel repeats something (RTO_MIN, 0.2 s)."""
 ROUND_TRIPS = 3
 TCP_INFO = getattr(socket, "TCP_INFO", 11)
 _UNACKED, _ROUND_TRIP, _BYTES = 24, 68, 120
@@ -76,6 +78,7 @@ class Pulse:
         self._since = clock.seconds()
         """When there was progress last, or nothing due."""
         self._suspects = False
+        self._least = LEAST_SILENCE
         self._watch = LoopingCall(self.look)
         self._watch.clock = clock
 
@@ -88,6 +91,11 @@ class Pulse:
         if self._watch.running:
             self._watch.stop()
 
+    def press(self) -> None:
+        """There is a reason to doubt that it lives: be quick about it, until there is progress."""
+        self._least = PRESSED_SILENCE
+        self._since = self._clock.seconds()
+
     def look(self) -> None:
         """Once."""
         before, now = self.last, self._clock.seconds()
@@ -95,11 +103,13 @@ class Pulse:
         if found is None:
             return
         moved = before is None or (found.acknowledged, found.received) != (before.acknowledged, before.received)
+        if moved:
+            self._least = LEAST_SILENCE
         if moved or not found.unacknowledged:
             self._since = now
             if self._suspects and moved:
                 self._suspects = False
                 self._lives()
-        elif not self._suspects and now - self._since >= max(LEAST_SILENCE, ROUND_TRIPS * found.round_trip):
+        elif not self._suspects and now - self._since >= max(self._least, ROUND_TRIPS * found.round_trip):
             self._suspects = True
             self._suspected()

@@ -42,6 +42,7 @@ PURE = (
     "session.kept",
     "session.pool",
     "session.greeting",
+    "session.silence",
     "session.errors",
     "secure.roles",
     "secure.preface",

@@ -83,13 +83,20 @@ class Introductions:
         if there:
             mine, place = member.profile.key, member.profile.place
             room = self._pairs.get(place, {})
-            for other in room.pop(mine, {}):
+            for other, pair in room.pop(mine, {}).items():
+                if other in pair.asked:
+                    self._tell_absent(place, other, mine)
                 del room[other][mine]
                 if not room[other]:
                     del room[other]
             if not room:
                 self._pairs.pop(place, None)
         return there
+
+    def _tell_absent(self, place: Place, waiting: Key, gone: Key) -> None:
+        """Who waits for one that has gone need not: if it comes back, it is another arrival."""
+        for member in self._directory.find(place, waiting[1], waiting[0]):
+            member.tell(Absent(gone[1], gone[0]))
 
     def requested(self, member: Member, instance: str, fingerprint: str = "") -> None:
         """A member asks to be introduced again, of its own accord or because the other one did.
@@ -128,10 +135,12 @@ class Introductions:
         return pair
 
     def _ask(self, hesitant: Member, other: Member) -> None:
-        """Have a member prepare; the other one, if it need not, has as good as asked."""
+        """Have a member prepare, unless it has and waits; the other one, if it need not, has as good as asked."""
+        pair = self._pair(hesitant, other)
         if not other.profile.prepare:
-            self._pair(hesitant, other).asked |= {other.profile.key}
-        self._tell(hesitant, other)
+            pair.asked |= {other.profile.key}
+        if hesitant.profile.key not in pair.asked:
+            self._tell(hesitant, other)
 
     def _pass_on(self, pair: _Pair, member: Member, other: Member) -> None:
         """Have the other one ask too, unless it had to too often; then the wish waits until it does by itself."""

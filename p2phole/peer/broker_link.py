@@ -44,8 +44,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 7.0
 """Bounds in seconds of the growing pause between tries; at most one second of jitter comes on top."""
 URGENT_PAUSE = 0.5
 """Longest pause in seconds while a session waits for its connection."""
-URGENT_SECONDS = 3.0
-"""Time for a try then: the kernel repeats a SYN after 1 and after 3 s, a new one comes sooner."""
+FIRST_TRY, LONGEST_TRY = 0.5, 3.0
+"""Bounds in seconds of the growing time for the TCP connection then.  The kernel repeats a SYN after a second, and
+the first one may be for a connection that the broker believes to have still (RFC 5961 section 4)."""
 
 _log = Logger()
 
@@ -79,6 +80,7 @@ class BrokerLink:
         self._random = random
         self._urgent = urgent
         self._hurries = False
+        self._tries = 0
         """Whether the pause that passes is a short one."""
         self._fail = fail
         self._seconds = reactor.seconds
@@ -121,16 +123,20 @@ class BrokerLink:
         """A session waits for its connection: do not let a long pause pass."""
         current = self._registering.current
         if (current is None or current.is_over) and not self._hurries and self._service.running:
+            self._hurries = True
             self._service.stopService()
             self._service.startService()
 
-    def _bounded(self, registering: Deferred[IProtocol]) -> Deferred[IProtocol]:
-        return registering.addTimeout(URGENT_SECONDS, self._clock) if self._urgent() else registering
+    def _bounded(self, connecting: Deferred[IProtocol]) -> Deferred[IProtocol]:
+        self._tries = self._tries + 1 if self._hurries else 0
+        if self._hurries:
+            connecting.addTimeout(min(FIRST_TRY * 2 ** (self._tries - 1), LONGEST_TRY), self._clock)
+        return connecting
 
     def _pause(self, failures: int) -> float:
         """Seconds until the next try: growing, and no less than the broker has asked for."""
         current, pause = self._registering.current, float(self._backoff(failures))
-        self._hurries = self._urgent()
+        self._hurries = self._urgent() or (failures <= 1 and current is not None and current.was_cut_off)
         if self._hurries:
             pause = URGENT_PAUSE * self._random()
         # On top of what it asked for, so that not all come back at once.
@@ -200,10 +206,10 @@ class _Registering:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See :class:`IStreamClientEndpoint`."""
         registering: Deferred[IProtocol] = ensureDeferred(self._register(protocolFactory))
-        return self._bounded(registering.addErrback(self._tell))
+        return registering.addErrback(self._tell)
 
     async def _register(self, factory: IProtocolFactory) -> IProtocol:
-        link: Any = await self._endpoint.connect(_Builder(self._build))
+        link: Any = await self._bounded(self._endpoint.connect(_Builder(self._build)))
         self.current = link
         problem = await link.settled
         if problem is not None:

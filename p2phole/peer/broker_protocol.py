@@ -202,8 +202,9 @@ class BrokerProtocol(LineReceiver):
         self._machine = _machine(Core(self, room))
         self._timer: IDelayedCall | None = None
         self._over = False
-        cut_off = NotBroker(why="nothing gets through to it")
-        self._pulse = Pulse(clock, lambda: vitals(self.transport), lambda: self._machine.ended(cut_off))
+        self.was_cut_off = False
+        """Whether it has ended because nothing got through."""
+        self._pulse = Pulse(clock, lambda: vitals(self.transport), self._cut_off)
 
     def connectionMade(self) -> None:
         """Greet the broker."""
@@ -303,6 +304,14 @@ class BrokerProtocol(LineReceiver):
         cast(ITCPTransport, self.transport).abortConnection()
         if not self.settled.called:
             self.settled.callback(reason)
+
+    def press(self) -> None:
+        """There is a reason to doubt that anything gets through: what was just sent tells."""
+        self._pulse.press()
+
+    def _cut_off(self) -> None:
+        self.was_cut_off = True
+        self._machine.ended(NotBroker(why="nothing gets through to it"))
 
     def abort(self) -> None:
         """This peer wants the connection no more."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from p2phole import events
+from p2phole.addresses import Endpoint, IPAddress
 from p2phole.errors import P2pholeError
 from p2phole.peer.trust import Trust
 from p2phole.peer.use import Path, Use
@@ -64,6 +66,8 @@ class Conversation:
         self.link: SecureLink | None = None
         self.suspect_since: float | None = None
         """Since when the link may be dead."""
+        self._cut_off_since: float | None = None
+        """Since when nothing gets through, whatever links there were."""
         self._peer = peer
         self._owner = owner
         self._theirs = theirs
@@ -123,9 +127,9 @@ class Conversation:
         peer, link, instance = self._peer, success.link, self.instance
         was_linked = self.link is not None
         if was_linked:
-            peer.events.emit(events.Disconnected(self.name, "replaced", instance))
+            self._tell_gone("replaced")
         self._stop_pulse()
-        self.link, self._success = link, success
+        self.link, self._success, self.suspect_since = link, success, None
         where = {"local": str(success.local), "remote": str(success.remote)}
         _log.info(
             "Connected to {name} directly: {local} to {remote}, {candidate}, {seconds} s.",
@@ -166,12 +170,31 @@ class Conversation:
     def suspect(self) -> None:
         """The path under the link may be dead."""
         if self.is_healthy:
-            self.suspect_since = self._peer.clock.seconds()
+            self.suspect_since = self._cut_off_since = self._peer.clock.seconds()
             _log.info("Nothing gets through to {name}: looking for another way.", name=self.name)
             self._owner.suspected()
 
+    def probe(self) -> None:
+        """See to it that something is due on the link, so that it is soon known whether it lives."""
+        if self.link is not None and self._session is not None:
+            self._session.probe()
+
+    def make_way(self, endpoints: Sequence[Endpoint], here: Set[IPAddress]) -> None:
+        """These are about to be dialled; ``here``: this machine's addresses.
+
+        There can't be two connections with the same ends: where the new one will have those of one that is
+        doubtful, the doubtful one goes first.  Else it stays until the new one is proven.
+        """
+        path = self.path
+        if path is None or path.remote not in endpoints or path.local.ip not in here:
+            return
+        if self.suspect_since is not None:
+            self.hang_up("lost")
+        else:
+            self.probe()  # the other side may know more than this one
+
     def _lives(self) -> None:
-        self.suspect_since = None
+        self.suspect_since = self._cut_off_since = None
 
     def leave(self) -> None:
         """Say goodbye; the other side closes the link."""
@@ -179,7 +202,7 @@ class Conversation:
         if self._session is not None:
             self._session.say_bye()
 
-    def close(self, reason: str, for_good: bool = False) -> None:
+    def hang_up(self, reason: str, for_good: bool = False) -> None:
         """Let go of the link; a word of the ``disconnected`` event."""
         if self.link is None:
             return
@@ -192,17 +215,21 @@ class Conversation:
             attachment.lost()
             link.channel.drop()
         _log.info("Disconnected from {name}: {reason}.", name=self.name, reason=reason)
-        self._peer.events.emit(events.Disconnected(self.name, reason, self.instance))
+        self._tell_gone(reason)
         self._peer.use.unlinked(self)
         self._owner.parted(for_good)
 
     def _ended(self, link: SecureLink) -> None:
         if link is not self.link:
             self._links = [each for each in self._links if each[0] is not link]
+        elif self._leaving:
+            self.hang_up("left", for_good=True)  # who reads our goodbye closes at once
         else:
-            # Who reads our goodbye closes at once.  What there is of an older link goes as well: that was not
-            # greeted on means that the new one has just begun, and it will be asked for again.
-            self.close("left" if self._leaving else "lost", for_good=self._leaving)
+            # What there is of an older link goes as well: this one has just begun, and it is asked for another.
+            self.hang_up("lost")
+
+    def _tell_gone(self, reason: str) -> None:
+        self._peer.events.emit(events.Disconnected(self.name, reason, self.instance))
 
     def _stop_pulse(self) -> None:
         if self._pulse is not None:
@@ -213,17 +240,17 @@ class Conversation:
 
     def left(self) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
-        self.close("left", for_good=True)
+        self.hang_up("left", for_good=True)
 
     def died(self, why: str) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
         _log.info("{name}: {why}.", name=self.name, why=why)
-        self.close("dead")
+        self.hang_up("dead")
 
     def resumed(self, seconds: float) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
-        since, self.suspect_since = self.suspect_since, None
-        if since is not None:  # the old link was there, but nothing got through
+        since, self._cut_off_since = self._cut_off_since, None
+        if since is not None:  # there was a link, but nothing got through
             seconds = max(seconds, self._peer.clock.seconds() - since)
         _log.info("The session with {name} goes on after {seconds} s.", name=self.name, seconds=round(seconds, 3))
         self._peer.events.emit(events.Resumed(self.name, round(seconds, 6), self.instance))
@@ -235,7 +262,7 @@ class Conversation:
             _log.warn("{name}: {error}", name=self.name, error=error)
             # Before anybody wants another connection: it would end as this one does.
             self._owner.offended()
-            self.close("protocol")
+            self.hang_up("protocol")
         else:
             _log.info("{name}: {error}", name=self.name, error=error)
         self._peer.use.over(self, error)

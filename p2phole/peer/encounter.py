@@ -150,6 +150,7 @@ class Encounter:
             seconds=birthday.SECONDS if takes_long(presence.behaviour, message.nat) else DEADLINE,
             held=trust.demands_proof,
         )
+        self._make_way(start)
         self._before = [*self._before[-1:], presence.about_to_dial(start.candidates)]
         machine = attempt(start)
         self._attempt = (machine, start)
@@ -176,6 +177,10 @@ class Encounter:
     ) -> tuple[Candidate, ...]:
         here = self._company.presence.surroundings
         return to_dial((*candidates, *self._worked), message.observed, here, proven)
+
+    def _make_way(self, start: Start) -> None:
+        here = {interface.ip for interface in self._company.presence.surroundings.interfaces}
+        self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
 
     def _refuted(self, why: str) -> None:
         """The other side has not proved what it has to."""
@@ -272,7 +277,7 @@ class Encounter:
 
     def drop(self) -> None:
         """Close the link at once."""
-        self.conversation.close("left", for_good=True)
+        self.conversation.hang_up("left", for_good=True)
 
     # -- Owner of the conversation
 
@@ -283,6 +288,8 @@ class Encounter:
 
     def suspected(self) -> None:
         """See :class:`~p2phole.peer.conversation.Owner`."""
+        if self._attempt is not None:
+            self._make_way(self._attempt[1])
         self._company.suspected(self)
 
     def offended(self) -> None:

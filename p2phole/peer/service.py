@@ -338,6 +338,7 @@ class PeerService(Service):
         self._broker.hurry()
         if self._link is not None:
             self.presence.tell_broker()
+            self._link.press()
             encounter.meeting.want()
 
     def _is_urgent(self) -> bool:
@@ -373,14 +374,19 @@ class PeerService(Service):
         changed = self.presence.look_around()
         if changed:
             _log.info("This machine's addresses have changed.")
-        if changed or slept:
-            here = {interface.ip for interface in self._interfaces()}
+            here = {interface.ip for interface in self.presence.surroundings.interfaces}
             for conversation in self._conversations:
                 path = conversation.path
-                if path is not None and (slept or path.local.ip not in here):
+                if path is not None and path.local.ip not in here:
                     conversation.suspect()
             # The broker is to see us anew, and to introduce us to those of whom we doubt.
             self._broker.drop()
+        elif slept:
+            for conversation in self._conversations:
+                conversation.probe()
+            if self._link is not None:
+                self.presence.tell_broker()
+                self._link.press()
 
 
 def make_peer(

@@ -37,7 +37,7 @@ class Common(ConfigurableOptions):
         ["secret-file", None, None, "the room's secret: meet only who has it"],
         ["to", None, None, "meet only this one, known by p2phole id"],
         ["broker-ca", None, None, "certificates in PEM to check a tls: broker by"],
-        ["resume-for", None, None, "seconds without a connection until a session is given up (default: 600)"],
+        ["resume-for", None, None, "seconds until a lost session is given up"],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["map-port", None, "ask the router to map the port (PCP, NAT-PMP, UPnP)"],

@@ -16,16 +16,10 @@ from twisted.internet.task import LoopingCall
 from p2phole.bucket import Bucket, Rate
 from p2phole.session.frames import BadFrame, Frame, FrameReader, Kind
 from p2phole.session.kept import Parts
+from p2phole.session.silence import Finding, Silence
 
-TICK = 10.0
+TICK = 1.0
 """Seconds between looks at how quiet the link is."""
-QUIET = 20.0
-"""A link on which nothing came for so many seconds is pinged: home gateways drop idle connections
-within minutes (Haetoenen et al., IMC 2010)."""
-DEAD = 40.0
-"""A link on which nothing came for so many seconds, pings notwithstanding, is dead."""
-STALLED = 120.0
-"""Seconds in which the other side may acknowledge nothing, although something is due and it goes on sending."""
 PINGS = Rate(burst=20, per_second=2)
 """Pings that are answered: each costs us a frame."""
 
@@ -100,9 +94,7 @@ class Attachment:
         self._pong: int | None = None
         self._pinged = 0
         self._acknowledged = 0
-        self._heard = clock.seconds()
-        self._heard_part = False
-        """Whether a part of a frame has come since the last look."""
+        self._silence = Silence(clock.seconds())
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
 
@@ -151,9 +143,9 @@ class Attachment:
             self._upper.broken(error)
             return
         if not frames:
-            self._heard_part = True
+            self._silence.part()
             return  # as for three of four TLS records in bulk
-        self._heard = self._clock.seconds()
+        self._silence.ended(self._clock.seconds())
         self._upper.receiving(True)
         try:
             for frame in frames:
@@ -180,13 +172,14 @@ class Attachment:
             self._acknowledged = frame.number
             self._upper.acknowledged(frame.number)
         elif kind is Kind.PING:
-            if self._pings.take(self._heard):
+            if self._pings.take(self._silence.began):
                 raise BadFrame(why="it pings without end")
             self._pong = frame.number
             self.has_due = True
         elif kind is Kind.BYE:
             self._upper.goodbye()
         elif kind is not Kind.PONG:
+            self._silence.numbered()
             self._upper.handle(frame)
 
     # -- the end
@@ -216,20 +209,18 @@ class Attachment:
             self._link.close()
 
     def _look(self) -> None:
-        now = self._clock.seconds()
-        if self._heard_part:
-            self._heard, self._heard_part = now, False
-        quiet, since = now - self._heard, self._upper.due_since()
-        if quiet >= DEAD:
+        now, since = self._clock.seconds(), self._upper.due_since()
+        found = self._silence.look(now, since if self.has_greeted else None)
+        if found is Finding.ASK:
+            self.probe()
+        elif found is Finding.DEAD:
+            quiet = self._silence.seconds(now)
             self._upper.died(self, f"nothing came from the other side for {int(quiet)} s")
-        elif quiet >= QUIET - TICK / 2:
-            self._say_ping()
-        elif since is not None and now - since >= STALLED and self.has_greeted:
+        elif found is Finding.STALLED and since is not None:
             self._upper.broken(BadFrame(why=f"it acknowledged nothing for {int(now - since)} s"))
-        elif since is not None and now - since >= QUIET:
-            self._say_ping()
 
-    def _say_ping(self) -> None:
+    def probe(self) -> None:
+        """Say PING, and see what comes."""
         self._pinged += 1
         self._ping = self._pinged
         self.has_due = True

@@ -113,6 +113,11 @@ class Session:
             for callback in heard:
                 callback()
 
+    def probe(self) -> None:
+        """Have the other side say something on the link."""
+        if self._links.current is not None:
+            self._links.current.probe()
+
     def say_bye(self) -> None:
         """Tell the other side that this one is leaving for good; it will close the link."""
         self._leaving = True

@@ -26,6 +26,7 @@ from p2phole.people.command import Options as IdOptions
 from p2phole.punch.verdict import REASONS
 from p2phole.session.frames import Kind
 from p2phole.use.chat import Options as ChatOptions
+from p2phole.use.forward import Options as ForwardOptions
 from tests.docs import PAGES, ROOT, bare, blocks, code, read, table
 from tests.natlab.__main__ import COMMANDS as LABORATORY
 from tests.natlab.__main__ import PROFILES
@@ -43,6 +44,7 @@ def long_options(options: Options) -> set[str]:
 
 BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()), long_options(ServerOptions())
 CHECK, ID, CHAT = (long_options(kind()) for kind in (CheckOptions, IdOptions, ChatOptions))
+FORWARD = long_options(ForwardOptions())
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
 NONE = {"help", "version"}
 OURS = {
@@ -50,6 +52,7 @@ OURS = {
     "peer": PEER,
     "chat": CHAT,
     "pipe": CHAT,
+    "forward": FORWARD,
     "check": CHECK,
     "id": ID,
     "secret": NONE,
@@ -125,7 +128,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """Every option that is mentioned exists somewhere."""
-        known = BROKER | PEER | CHAT | CHECK | ID | TWISTD | NATLAB
+        known = BROKER | PEER | CHAT | FORWARD | CHECK | ID | TWISTD | NATLAB
         for page in PAGES:
             for line in code(page.read_text("utf-8")):
                 self.assertEqual(set(_OPTION.findall(line)) - known, set(), f"{page.name}: {line}")
@@ -211,7 +214,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(self.column("reason in `failed`", "docs/operating.md"), list(REASONS))
 
     def test_disconnect_reasons(self) -> None:
-        self.assertEqual(set(self.column("reason in `disconnected`")), literals("_close", "_let_go"))
+        self.assertEqual(set(self.column("reason in `disconnected`")), literals("hang_up", "_tell_gone"))
 
     def test_events(self) -> None:
         rows = {

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.peer import settings
-from p2phole.session import attachment, kept, messages, pool, sender, session, table
+from p2phole.session import attachment, kept, messages, pool, sender, session, silence, table
 from p2phole.session.frames import CREDIT, HEADER, MOST_PAYLOAD, SHAPES, Frame, FrameReader, Kind
 from p2phole.session.halves import INITIAL_WINDOW, MOST_WINDOW
 from p2phole.session.incoming import CREDIT_BYTES, LARGEST_WINDOW
@@ -79,10 +79,13 @@ class FrameTests(SynchronousTestCase):
             f"beyond {pool.MOST_IN_PROCESS // mib} MiB in a process, but for {pool.MODEST // mib} MiB",
             f"A frame counts {kept.OVERHEAD} bytes more",
             f"for {settings.RESUME_FOR:.0f} s a session is given up",
-            f"nothing has come for {attachment.QUIET:.0f} s",
-            f"dead after {attachment.DEAD:.0f} s",
+            "pinged "
+            + ", ".join(f"{each:.0f}" for each in silence.HUSHES[:-1])
+            + f" and {silence.HUSHES[-1]:.0f} s",
+            f"nothing has come for {silence.QUIET:.0f} s is pinged, again after {silence.AGAIN:.0f} s",
+            f"dead after {silence.DEAD:.0f} s",
             f"More than {attachment.PINGS.burst} pings at once and {attachment.PINGS.per_second} a second",
-            f"nothing of what is due for {attachment.STALLED:.0f} s",
+            f"nothing of what is due for {silence.STALLED:.0f} s",
             f"may have {table.MOST_STREAMS:,} streams",
             f"{INITIAL_WINDOW:,} bytes may be sent before the first",
             f"at most {MOST_WINDOW // mib} MiB beyond what was consumed",

@@ -11,72 +11,99 @@ from typing import Any
 from twisted.internet import reactor
 
 from p2phole import events
-from p2phole.peer import encounter
-from p2phole.session.frames import HEADER, MOST, Frame, Kind
+from p2phole.peer import conversation
+from p2phole.session.attachment import Attachment, Link
+from p2phole.session.frames import CREDIT, HEADER, MOST_PAYLOAD, VERSION, Frame, Kind
+from p2phole.session.messages import LENGTH
 from p2phole.session.session import Session
 from tests.hostile.modes import Told
 from tests.hostile.puppet import Puppet, play, secret_of
 
 Write = Callable[[bytes], None]
-HELLO = Frame(Kind.HELLO, 0, json.dumps({"version": 1, "session": "rude", "counted": None}).encode()).encode()
-DATA = Frame(Kind.DATA, 1, b"x").encode()
+Rude = Callable[[Write, int], None]
+"""Writes something; the number is that of the first stream that this side may open."""
 
 
 def _greeting(content: bytes) -> bytes:
     return Frame(Kind.HELLO, 0, content).encode()
 
 
-def _header(kind: int, flags: int = 0, stream: int = 0, number: int = 1, size: int = 16) -> bytes:
+HELLO = _greeting(json.dumps({"version": VERSION, "session": "rude", "resumes": None}).encode())
+OFFER = Frame(Kind.OFFER, 1).encode()
+
+
+def _header(kind: int, flags: int = 0, stream: int = 0, number: int = 2, size: int = 16) -> bytes:
     return HEADER.pack(size - 1, kind, flags, stream, number)
 
 
-def _huge(write: Write) -> None:
-    """Said again as JSON in ASCII, as our greeting would say it, it is three times as long."""
-    write(_greeting(json.dumps({"version": 1, "session": "\u00e9" * 30_000}, ensure_ascii=False).encode()))
+def _said(content: dict[str, object]) -> Rude:
+    return lambda write, stream: write(_greeting(json.dumps(content).encode()))
 
 
-def _many(write: Write) -> None:
-    write(HELLO)
-    frames = b"".join(Frame(Kind.DATA, number, b"").encode() for number in range(1, 60_001))
-    write(frames)
+def _wrong(*frames: bytes) -> Rude:
+    """After a greeting as it should be."""
+    return lambda write, stream: write(HELLO + OFFER + b"".join(frames))
 
 
-def _large(write: Write) -> None:
-    write(HELLO)
-    for number in range(1, 300):
-        write(Frame(Kind.DATA, number, b"\0" * (MOST - 16)).encode())
+def _on_stream(*frames: tuple[Kind, bytes], purpose: bytes = b"messages") -> Rude:
+    """On a stream as it should be."""
+
+    def write_it(write: Write, stream: int) -> None:
+        numbered = [(Kind.OPEN, purpose), *frames]
+        found = [Frame(kind, 2 + at, payload, stream).encode() for at, (kind, payload) in enumerate(numbered)]
+        write(HELLO + OFFER + b"".join(found))
+
+    return write_it
 
 
-def _pings(write: Write) -> None:
+def _message(text: bytes) -> bytes:
+    return LENGTH.pack(len(text)) + text
+
+
+def _pings(write: Write, stream: int) -> None:
     write(HELLO)
     for _ in range(200):
         write(Frame(Kind.PING, 7).encode() * 8192)
 
 
-RUDE: dict[str, Callable[[Write], None]] = {
-    "no greeting": lambda write: write(DATA),
-    "two greetings": lambda write: write(HELLO * 2),
-    "deep greeting": lambda write: write(_greeting(b"[" * 60_000)),
-    "greeting of numbers": lambda write: write(_greeting(b'{"version":1e999,"session":7}')),
-    "greeting of digits": lambda write: write(_greeting(b'{"version":' + b"9" * 60_000 + b"}")),
-    "greeting in no UTF-8": lambda write: write(_greeting(b'{"version":1,"session":"\xff"}')),
-    "greeting of surrogates": lambda write: write(_greeting(b'{"version":1,"session":"\\ud800"}')),
-    "huge greeting": _huge,
-    "another version": lambda write: write(_greeting(b'{"version":2,"session":"x"}')),
-    "a number of never": lambda write: write(HELLO + Frame(Kind.ACK, 2**63).encode()),
-    "a greeting of never": lambda write: write(
-        Frame(Kind.HELLO, 2**64 - 1, b'{"version":1,"session":"x"}').encode()
+def _many_streams(write: Write, stream: int) -> None:
+    opened = [Frame(Kind.OPEN, 2 + at, b"messages", stream + 2 * at).encode() for at in range(10_000)]
+    write(HELLO + OFFER + b"".join(opened))
+
+
+RUDE: dict[str, Rude] = {
+    "no greeting": lambda write, stream: write(OFFER),
+    "two greetings": lambda write, stream: write(HELLO * 2),
+    "deep greeting": lambda write, stream: write(_greeting(b"[" * 4000)),
+    "greeting of numbers": lambda write, stream: write(_greeting(b'{"version":1e999,"session":7}')),
+    "greeting of digits": lambda write, stream: write(_greeting(b'{"version":' + b"9" * 4000 + b"}")),
+    "greeting in no UTF-8": lambda write, stream: write(_greeting(b'{"version":2,"session":"\xff"}')),
+    "greeting of surrogates": _said({"version": VERSION, "session": "\ud800", "resumes": None}),
+    "huge greeting": _said({"version": VERSION, "session": "x" * 65, "resumes": None}),
+    "another version": _said({"version": VERSION + 1, "session": "x", "resumes": None}),
+    "a session that is another's": _said({"version": VERSION, "session": "x", "resumes": "not yours"}),
+    "no offer": lambda write, stream: write(HELLO + Frame(Kind.OPEN, 1, b"messages", stream).encode()),
+    "a number of never": _wrong(Frame(Kind.ACK, 2**63).encode()),
+    "a greeting of never": lambda write, stream: write(
+        Frame(Kind.HELLO, 2**64 - 1, b'{"version":2,"session":"x","resumes":null}').encode()
     ),
-    "a gap": lambda write: write(HELLO + Frame(Kind.DATA, 5, b"x").encode()),
-    "unknown kind": lambda write: write(HELLO + _header(99)),
-    "flags": lambda write: write(HELLO + _header(Kind.DATA, flags=1)),
-    "stream": lambda write: write(HELLO + _header(Kind.DATA, stream=1)),
-    "no room for a header": lambda write: write(HELLO + _header(Kind.DATA, size=5)),
-    "half a frame": lambda write: write(HELLO + _header(Kind.DATA, size=65_536) + b"x" * 1000),
-    "no UTF-8": lambda write: write(HELLO + Frame(Kind.DATA, 1, b"\xff\0\xed\xa0\x80\x1b[2J").encode()),
-    "goodbye at once": lambda write: write(HELLO + Frame(Kind.BYE).encode() + DATA),
-    "too many": _many,
-    "too much": _large,
+    "a gap": _wrong(Frame(Kind.OFFER, 5, b"x").encode()),
+    "unknown kind": _wrong(_header(99)),
+    "flags": _wrong(_header(Kind.OFFER, flags=1)),
+    "stream": _wrong(Frame(Kind.DATA, 2, b"x", 7).encode()),
+    "no room for a header": _wrong(_header(Kind.OFFER, size=5)),
+    "half a frame": _wrong(_header(Kind.OFFER, size=10_000) + b"x" * 1000),
+    "what was not offered": _on_stream(purpose=b"shell"),
+    "no purpose": _on_stream(purpose=b"../../.ssh"),
+    "a window of never": _on_stream((Kind.CREDIT, CREDIT.pack(0, 2**63))),
+    "no UTF-8": _on_stream((Kind.DATA, _message(b"\xff\0\xed\xa0\x80\x1b[2J"))),
+    "a message of 4 GiB": _on_stream((Kind.DATA, LENGTH.pack(2**32 - 1))),
+    "taken twice": _on_stream((Kind.TAKEN, b""), (Kind.TAKEN, b"")),
+    "finished twice": _on_stream((Kind.FINISH, b""), (Kind.FINISH, b"")),
+    "goodbye at once": lambda write, stream: write(HELLO + Frame(Kind.BYE).encode() + OFFER),
+    "too many": _on_stream(*((Kind.DATA, LENGTH.pack(0)) for _ in range(60_000))),
+    "too much": _on_stream(*((Kind.DATA, b"\0" * MOST_PAYLOAD) for _ in range(300))),
+    "ten thousand streams": _many_streams,
     "pings that nobody reads the answers to": _pings,
 }
 """What is written in place of a session, once the connection is proven."""
@@ -85,15 +112,19 @@ RUDE: dict[str, Callable[[Write], None]] = {
 class RudeSession(Session):
     """Writes what is in :data:`RUDE` by its name, when it should greet; and lets nobody wait for it."""
 
-    rude: Callable[[Write], None] = staticmethod(RUDE["no greeting"])
+    rude: Rude = staticmethod(RUDE["no greeting"])
 
-    def attach(self, write: Write) -> None:
+    def __init__(self, clock: Any, ident: str, leads: bool, *given: Any) -> None:
+        super().__init__(clock, ident, leads, *given)
+        self._clock = clock
+        self._first = 1 if leads else 2
+
+    def attach(self, link: Link) -> Attachment:
         """See :class:`Session`."""
-        self.rude(write)
-
-    def receive(self, data: bytes) -> int:
-        """Whatever it is."""
-        return 0
+        self.rude(link.write, self._first)
+        attachment = Attachment(self._clock, link, self)
+        attachment.over = True  # whatever comes
+        return attachment
 
 
 def flood(arguments: Namespace) -> Told:
@@ -103,16 +134,17 @@ def flood(arguments: Namespace) -> Told:
     spread = arguments.seconds * 0.5 / len(names)
 
     def begin(name: str) -> None:
-        def make(clock: Any, ident: str, user: Any) -> RudeSession:
-            session = RudeSession(clock, ident, user)
+        def make(*given: Any) -> RudeSession:
+            session = RudeSession(*given)
             session.rude = RUDE[name]  # type: ignore[method-assign]
             return session
 
         def happened(event: events.Event) -> None:
             if isinstance(event, events.Connected):
                 did["connected"] += 1
-                known = puppet.service._encounters.values()
-                [link] = [each.link for each in known if each.instance == event.instance]
+                [partner] = [each for each in puppet.service._members if each.instance == event.instance]
+                link = partner.conversation.link
+                assert link is not None and link.transport is not None
                 if "nobody reads" in name:
                     link.transport.pauseProducing()
                 if name == "huge greeting":
@@ -135,7 +167,7 @@ def flood(arguments: Namespace) -> Told:
 
     make_session: list[Any] = [None]
     puppets: list[Puppet] = []
-    encounter.Session = lambda *given: make_session[0](*given)  # type: ignore[misc,assignment]
+    conversation.Session = lambda *given: make_session[0](*given)  # type: ignore[misc,assignment]
     for number, name in enumerate(names):
         reactor.callLater(number * spread, begin, name)  # type: ignore[attr-defined]
     play(arguments.seconds)

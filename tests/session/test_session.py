@@ -8,13 +8,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.peer.settings import RESUME_FOR
-from p2phole.session.attachment import DEAD, QUIET, STALLED, TICK
+from p2phole.session.attachment import TICK
 from p2phole.session.errors import Forgotten, GaveUp, SessionOver
 from p2phole.session.frames import MOST, BadFrame, Frame, Kind
 from p2phole.session.kept import MOST_KEPT
 from p2phole.session.pool import Pools
 from p2phole.session.sender import ACK_BYTES, ACK_FRAMES
 from p2phole.session.session import ACK_DELAY
+from p2phole.session.silence import AGAIN, DEAD, HUSHES, QUIET, STALLED
 from tests.session.sides import Cable, Plug, Side, flush, hello, pair
 
 
@@ -142,7 +143,7 @@ class NumberTests(OneSide):
         self.assertEqual(self.plug.frames(), [])
         self.clock.advance(ACK_DELAY / 2)
         self.assertEqual(shown(self.plug.frames()), ["ACK 2"])
-        self.clock.advance(1)
+        self.clock.advance(0.5)
         self.assertEqual(self.plug.frames(), [])
 
     def test_acknowledged_at_once_by_bytes_and_by_count(self) -> None:
@@ -214,10 +215,10 @@ class ResumeTests(SynchronousTestCase):
         end.stream.write(b"4")
         flush(self.clock, newer)
         self.assertEqual(bytes(self.two.ends[0].got), b"1234")
-        self.assertEqual((self.one.told, self.two.told), ([], []))
+        self.assertEqual((self.one.told, self.two.told), (["resumed 0"], ["resumed 0"]))
         # What the old one still says is nothing to anybody.
         self.cable.cut()
-        self.assertEqual((self.one.told, self.one.error), ([], None))
+        self.assertEqual((self.one.told, self.one.error), (["resumed 0"], None))
 
     def test_what_comes_on_both_links(self) -> None:
         end = self.one.open()
@@ -351,13 +352,64 @@ class LeavingTests(OneSide):
 
 
 class KeepAliveTests(OneSide):
+    def quiet(self, seconds: float) -> list[tuple[float, str]]:
+        """What is sent while nothing comes, and when."""
+        said = []
+        for tick in range(round(seconds / TICK)):
+            self.clock.advance(TICK)
+            said.extend((tick + TICK, text) for text in shown(self.plug.frames()))
+        return said
+
+    def rest(self) -> None:
+        """Nothing numbered for so long that only silence matters."""
+        for _ in range(round(HUSHES[-1] / TICK)):
+            self.clock.advance(TICK)
+        self.receive(Frame(Kind.PONG, 4))
+        self.plug.frames()
+
     def test_a_quiet_link_is_pinged(self) -> None:
         self.greeted()
         self.receive(Frame(Kind.ACK, 1))
-        self.plug.frames()
-        for _ in range(int(QUIET / TICK)):
+        self.rest()
+        self.assertEqual(self.quiet(DEAD - TICK), [(QUIET, "PING 5"), (AGAIN, "PING 6")])
+        self.assertEqual(self.side.told, [])
+
+    def test_pinged_more_and_more_seldom_when_what_came_has_stopped(self) -> None:
+        self.greeted()
+        self.receive(Frame(Kind.ACK, 1))
+        for number in range(20):
+            said = [text for _at, text in self.quiet(TICK)]
+            self.assertEqual(any(text.startswith("PING") for text in said), number + TICK in HUSHES, number)
+            self.receive(Frame(Kind.PONG, 1), Frame(Kind.PING, number))
+
+    def test_a_part_of_a_frame_counts(self) -> None:
+        self.greeted()
+        self.receive(Frame(Kind.ACK, 1))
+        self.rest()
+        self.receive(Frame(Kind.OPEN, 2, b"thing", 2).encode()[:-1])
+        # Parts are only seen at the next look.
+        self.assertEqual(self.quiet(HUSHES[1]), [(TICK + HUSHES[0], "PING 5")])
+
+    def test_not_while_things_come(self) -> None:
+        self.greeted()
+        self.receive(Frame(Kind.ACK, 1))
+        for number in range(2, 50):
+            self.receive(Frame(Kind.OFFER, number, b"thing"))
+            self.clock.advance(HUSHES[0] * 0.6)
+        self.assertNotIn(Kind.PING, [frame.kind for frame in self.plug.frames()])
+
+    def test_two_idle_sides_rest(self) -> None:
+        one, two, cable = pair(self.clock)
+        flush(self.clock, cable)
+        for _ in range(round(HUSHES[-1] / TICK)):
             self.clock.advance(TICK)
-        self.assertEqual(shown(self.plug.frames()), ["ACK 1", "PING 1"])
+            cable.settle()
+        writes = [plug.writes for plug in cable.plugs]
+        for _ in range(10):
+            self.clock.advance(TICK)
+            cable.settle()
+        self.assertEqual([plug.writes for plug in cable.plugs], writes)
+        self.assertEqual(one.told + two.told, [])
 
     def test_pong(self) -> None:
         self.greeted()
@@ -376,7 +428,7 @@ class KeepAliveTests(OneSide):
         self.assertTrue(self.plug.closed)
 
     def test_a_link_that_never_greets_dies_too(self) -> None:
-        self.clock.pump([TICK] * 4)
+        self.clock.pump([TICK] * int(DEAD))
         self.assertEqual(len(self.side.told), 1)
 
     def test_alive_while_something_comes(self) -> None:

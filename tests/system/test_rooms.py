@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
 from p2phole.peer.members import FORGET_SECONDS
-from p2phole.session.attachment import DEAD, TICK
+from p2phole.session.attachment import TICK
+from p2phole.session.silence import DEAD
 from tests.support.network import Nat
 from tests.system.test_pairs import RESET, SILENT, pair
 from tests.system.world import World

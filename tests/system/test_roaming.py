@@ -1,0 +1,180 @@
+"""A session that goes on while the ways between two peers change."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2phole import events
+from p2phole.peer.trust import hashed
+from p2phole.secure.codes import Code
+from tests.support.network import Firewall, Nat
+from tests.system.world import Peer, World
+
+KINDS = {
+    "silent": {"stray": "drop"},
+    "reset": {"stray": "reset"},
+    "reset, another port each time": {"stray": "reset", "allocation": "random"},
+}
+
+
+def behind_routers(**kind: str) -> tuple[World, Peer, Peer, Nat, Nat]:
+    world = World()
+    mine, theirs = Nat("203.0.113.1", **kind), Nat("203.0.113.2", **kind)
+    alice = world.peer(world.site("alice", mine))
+    bob = world.peer(world.site("bob", theirs))
+    world.connected()
+    world.net.advance(3)
+    return world, alice, bob, mine, theirs
+
+
+def resumed(peer: Peer) -> list[events.Resumed]:
+    return peer.all(events.Resumed)
+
+
+class RoamingTestCase(SynchronousTestCase):
+    def check_once_and_in_order(self, sender: Peer, receiver: Peer, texts: list[str]) -> None:
+        self.assertEqual([text for text in receiver.texts() if text in texts], texts)
+        self.assertEqual([text for text in sender.texts("out") if text in texts], texts)
+
+
+class RebootTests(RoamingTestCase):
+    def test_of_one_router(self) -> None:
+        for name, kind in KINDS.items():
+            world, alice, bob, mine, _theirs = behind_routers(**kind)
+            mine.reboot()
+            before = world.clock.seconds()
+            texts = [f"{number} after" for number in range(20)]
+            for text in texts:
+                bob.say(text)
+            world.until(lambda: texts[-1] in alice.texts(), 5)  # noqa: B023 (called at once)
+            self.assertLess(world.clock.seconds() - before, 5, name)
+            world.until(lambda: texts[-1] in bob.texts("out"), 5)  # noqa: B023
+            self.check_once_and_in_order(bob, alice, texts)
+
+    def test_of_both_while_both_talk(self) -> None:
+        world, alice, bob, mine, theirs = behind_routers(stray="drop", allocation="random")
+        mine.reboot()
+        theirs.reboot()
+        before = world.clock.seconds()
+        alice.say("from alice")
+        bob.say("from bob")
+        world.until(lambda: "from bob" in alice.texts() and "from alice" in bob.texts(), 10)
+        self.assertLess(world.clock.seconds() - before, 5)
+        for peer in (alice, bob):
+            world.until(lambda: resumed(peer), 5)  # noqa: B023
+            [event] = resumed(peer)
+            self.assertLess(event.seconds, 5)
+
+
+class SilenceTests(RoamingTestCase):
+    def test_for_some_seconds(self) -> None:
+        world, alice, bob, _mine, _theirs = behind_routers(stray="drop")
+        world.net.cut(alice.host, bob.host)
+        alice.say("into the silence")
+        world.net.advance(8)
+        self.assertGreater(len(alice.all(events.Introduced)), 1)
+        world.net.restore(alice.host, bob.host)
+        before = world.clock.seconds()
+        world.until(lambda: "into the silence" in bob.texts(), 10)
+        self.assertLess(world.clock.seconds() - before, 5)
+        world.until(lambda: "into the silence" in alice.texts("out"), 10)
+        self.check_once_and_in_order(alice, bob, ["into the silence"])
+
+    def test_for_long(self) -> None:
+        world, alice, bob, _mine, _theirs = behind_routers(stray="drop")
+        world.net.isolate(alice.host)
+        alice.say("is anybody there?")
+        world.net.advance(90)
+        self.assertTrue(bob.all(events.Disconnected))
+        world.net.restore(alice.host)
+        before = world.clock.seconds()
+        world.until(lambda: "is anybody there?" in bob.texts(), 20)
+        self.assertLess(world.clock.seconds() - before, 5)
+        self.assertTrue(resumed(alice))
+
+
+class MachineTests(RoamingTestCase):
+    def test_another_address(self) -> None:
+        world = World()
+        alice = world.peer(world.site("alice", Firewall(stray="drop")))
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")))
+        world.connected()
+        world.net.advance(3)
+        bob.say("before")
+        world.until(lambda: "before" in alice.texts())
+        world.net.move(bob.host, ["192.0.2.77"])
+        before = world.clock.seconds()
+        bob.say("from elsewhere")
+        world.until(lambda: "from elsewhere" in alice.texts(), 10)
+        self.assertLess(world.clock.seconds() - before, 5)
+        self.assertEqual(alice.all(events.Connected)[-1].remote.rpartition(":")[0], "192.0.2.77")
+        # The old link stayed until the new one was proven.
+        self.assertEqual([event.reason for event in alice.all(events.Disconnected)], ["replaced"])
+        self.assertTrue(resumed(alice))
+
+    def test_sleep(self) -> None:
+        world = World()
+        asleep = [0.0]
+        mine = Nat("203.0.113.1")
+        alice = world.peer(world.site("alice", mine), asleep=lambda: asleep[0])
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")))
+        world.connected()
+        world.net.advance(3)
+        asleep[0] += 3600
+        world.net.advance(3)
+        self.assertEqual(alice.all(events.Disconnected), [])  # the router remembers: all is well
+        mine.reboot()
+        asleep[0] += 3600
+        world.until(lambda: resumed(alice) and resumed(bob), 6)
+
+
+class GivingUpTests(RoamingTestCase):
+    def test_after_the_time_that_was_given(self) -> None:
+        world = World()
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), resume_for=30.0)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")))
+        world.connected()
+        world.net.advance(3)
+        alice.say("lost")
+        world.net.isolate(bob.host)
+        world.until(lambda: alice.all(events.Disconnected), 60)
+        world.net.advance(31)
+        self.assertEqual(list(alice.service.partners), [])
+
+
+class CodeTests(RoamingTestCase):
+    def test_they_meet_again_when_the_broker_has_forgotten_the_code(self) -> None:
+        world = World()
+        codes: list[Code] = []
+        mine = Nat("203.0.113.1", stray="drop", allocation="random")
+        alice = world.peer(world.site("alice", mine), invite=True, invited=codes.append)
+        world.until(lambda: codes)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+        world.until(lambda: alice.all(events.Connected) and bob.all(events.Connected))
+        world.broker_host.crash()
+        world.net.advance(3)
+        world.start_broker()
+        mine.reboot()
+        before = world.clock.seconds()
+        bob.say("still there?")
+        world.until(lambda: "still there?" in alice.texts(), 20)
+        self.assertLess(world.clock.seconds() - before, 5)
+        self.assertEqual((alice.errors, bob.errors), ([], []))
+        self.assertEqual(alice.service.trust.room, bob.service.trust.room)
+        self.assertNotEqual(alice.service.trust.room, ("secret", hashed("lobby")))
+        self.assertEqual({event.authenticated for event in bob.all(events.Connected)}, {"secret"})
+
+    def test_one_of_them_is_registered_anew_long_after(self) -> None:
+        world = World()
+        codes: list[Code] = []
+        mine = Nat("203.0.113.1", stray="drop", allocation="random")
+        alice = world.peer(world.site("alice", mine), invite=True, invited=codes.append)
+        world.until(lambda: codes)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+        world.until(lambda: alice.all(events.Connected) and bob.all(events.Connected))
+        world.net.advance(4000)  # the invitation was for an hour
+        mine.reboot()
+        before = world.clock.seconds()
+        bob.say("still there?")
+        world.until(lambda: "still there?" in alice.texts(), 60)
+        self.assertLess(world.clock.seconds() - before, 25)  # nobody had said anything for long
