@@ -211,10 +211,12 @@ class Stream:
         if not self.ident and self.mine:
             self._let_go()
         elif not self._broken and (self._reset_came or not (self._sent.finished and self._taken_sent)):
-            opening = Kind.OPEN in self._due
+            # What was taken is broken off then, and not refused, also where both fall into one moment.
+            first = Kind.OPEN if self.mine else Kind.ACCEPT
+            opening = first in self._due and not self._reset_came
             self._due.clear()
             if opening:
-                self._due.append(Kind.OPEN)
+                self._due.append(first)
             self._why = why.encode()[:MOST_WHY]
             self._broken = True
             self._queue(Kind.RESET)

@@ -33,7 +33,7 @@ class Shell:
         self.stage = stage
         self.port = stage.broker("tcp:0:interface=127.0.0.1")
 
-    def pipe(self, name: str, *arguments: str, stdin: Any = subprocess.PIPE, stdout: Any = subprocess.PIPE) -> Command:
+    def pipe(self, name: str, *arguments: str, stdin: Any = subprocess.PIPE, stdout: Any = -1) -> Command:
         meets = arguments or ("--room", "team")
         home = self.folder / name
         home.mkdir(exist_ok=True)

@@ -54,6 +54,18 @@ class OpeningTests(StreamTestCase):
         self.cable.deliver(1)
         self.assertEqual((bytes(self.two.ends[0].got), end.told), (b"at once", []))
 
+    def test_taken_and_broken_off_in_one_moment_is_not_refused(self) -> None:
+        def answer(stream: Stream, end: End) -> None:
+            stream.accept(end)
+            stream.abort("the disk is full")
+
+        self.two.answer = answer
+        end = self.one.open()
+        self.cable.settle()
+        self.assertEqual(end.told, ["accepted", "ended"])
+        self.assertIsInstance(end.error, Aborted)
+        self.nothing_left()
+
     def test_not_offered(self) -> None:
         end = self.one.open(purpose="other")
         self.assertIsInstance(end.error, NotOffered)

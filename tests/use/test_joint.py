@@ -187,7 +187,7 @@ class JointTests(Descriptors):
         os.set_blocking(one.keyboard, False)
         self.settle(one, two)
         screen, two.screen = two.screen, self.pipe()[0]
-        for _ in range(3):
+        for _ in range(20):
             one.type(bytes(65_536))
             self.settle(one, two)
         one.end_input()
@@ -195,7 +195,7 @@ class JointTests(Descriptors):
         self.assertEqual((one.ends, two.ends), ([], []))
         two.screen = screen
         self.settle(one, two)
-        self.assertEqual((len(two.seen), one.ends, two.ends), (3 * 65_536, [None], [None]))
+        self.assertEqual((len(two.seen), one.ends, two.ends), (20 * 65_536, [None], [None]))
 
     def test_nobody_reads_the_output(self) -> None:
         one, two = self.both()

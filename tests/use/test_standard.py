@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.use import unblocked as unblocked_module
 from p2phole.use.standard import PIECE, Input, Output
-from p2phole.use.unblocked import SURE, unblocked
+from p2phole.use.unblocked import ROOM, SURE, unblocked
 from tests.use.descriptors import Watching, drain
 
 
@@ -79,6 +79,13 @@ class UnblockedTests(Descriptors):
         for each in (source, sink):
             self.assertTrue(os.get_blocking(each.fileno()))
             each.close()
+
+    def test_a_pipe_gets_room(self) -> None:
+        reading, writing = self.pipe()
+        unblocked(reading, False).close()
+        self.assertEqual(fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ), ROOM)
+        with patch("fcntl.fcntl", side_effect=PermissionError):
+            unblocked(reading, False).close()
 
     def test_a_file_goes_on_where_it_is(self) -> None:
         path = self.mktemp()
@@ -209,7 +216,7 @@ class OutputTests(Descriptors):
             reading, writing = make()
             sink = self.output(writing)
             self.assertTrue(sink.write(b"small"))
-            large = os.urandom(1_000_000)
+            large = os.urandom(3_000_000)
             self.assertFalse(sink.write(large))
             self.assertFalse(self.reactor.turn())
             got = b""
@@ -234,7 +241,7 @@ class OutputTests(Descriptors):
         for by_event in (False, True):
             reading, writing = self.pipe()
             sink = self.output(writing)
-            sink.write(bytes(1_000_000))
+            sink.write(bytes(3_000_000))
             os.close(reading)
             if by_event:
                 sink.connectionLost(Failure(ConnectionLost()))
