@@ -67,7 +67,18 @@ PURE = (
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
-COMMON = {"addresses", "bucket", "behaviour", "errors", "text", "keepalive", "vitals", "descriptors", "terminal"}
+COMMON = {
+    "addresses",
+    "bucket",
+    "behaviour",
+    "errors",
+    "text",
+    "keepalive",
+    "prompt",
+    "vitals",
+    "descriptors",
+    "terminal",
+}
 MAY_IMPORT = {
     "wire": set(),
     "secure": set(),

@@ -11,6 +11,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from p2phole import prompt
 from p2phole.errors import P2pholeError
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.session.streams import Stream
@@ -150,7 +151,7 @@ class Splice(Protocol):
 
     def received(self, data: bytes) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self.transport.write(data)
+        prompt.write(self.transport, data)
 
     def finished(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
