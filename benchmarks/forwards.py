@@ -1,8 +1,9 @@
 """One TCP connection through ``p2phole forward -L``, ``ssh -L`` and fowl, and without any of them, on loopback.
 
-``python -m benchmarks.forwards [MIB [ROUNDS]]`` prints a table: MiB/s from the far side and CPU seconds a GiB of all
-processes between client and server, and the median round trip of 64 bytes.  By turns in one run, medians.  What is not
-installed is left out with a line.  fowl may be in an environment of its own: ``FOWL=/path/to/its/bin/fowl``.
+``python -m benchmarks.forwards [MIB [ROUNDS]]`` prints a table: MiB/s from the far side and CPU seconds a GiB of
+all processes between client and server, and the median round trip of 64 bytes.  By turns in one run, medians.
+What is not installed is left out with a line.  fowl, and a mailbox server for it, may be in an environment of their
+own: ``FOWL=/path/to/its/bin/fowl``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import re
 import socket
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.programs import Missing, free_port, listens, listening_sshd, running, used, which
+from benchmarks.programs import Missing, free_port, listening_sshd, listens, running, used, which
 
 PINGS = 2000
 HEAD = struct.Struct("!Q")

@@ -345,7 +345,7 @@ def test_redis(pair: Pair, tmp_path: Path, started: Callable[..., subprocess.Pop
         "127.0.0.1",
         "-p",
         here,
-        *"-q -n 5000 -c 100 -P 10 -t set,get".split(),
+        *["-q", "-n", "5000", "-c", "100", "-P", "10", "-t", "set,get"],
     ]
     got = subprocess.run(words, capture_output=True, timeout=3 * SECONDS)
     assert got.returncode == 0 and b"requests per second" in got.stdout, got
