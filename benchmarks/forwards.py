@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.forwards [MIB [ROUNDS]]`` prints a table: MiB/s from the far side and CPU seconds a GiB of
 all processes between client and server, and the median round trip of 64 bytes.  By turns in one run, medians.
-What is not installed is left out with a line.  fowl, and a mailbox server for it, may be in an environment of their
-own: ``FOWL=/path/to/its/bin/fowl``.
+What is not installed is left out with a line.  fowl and a mailbox server for it may be in an environment of their
+own: ``FOWL=/path/to/its/bin``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from benchmarks.programs import Missing, free_port, listening_sshd, listens, running, used, which
 
 PINGS = 2000
+PING_SECONDS = 3.0
 HEAD = struct.Struct("!Q")
 PIECE = 2**20
 
@@ -79,7 +80,8 @@ def round_trip(way: Way) -> float:
     """Seconds."""
     took = []
     with connect(way[0], 0) as client:
-        for _ in range(PINGS):
+        deadline = time.monotonic() + PING_SECONDS
+        while len(took) < PINGS and time.monotonic() < deadline:
             since = time.perf_counter()
             client.sendall(bytes(64))
             left = 64
@@ -141,8 +143,20 @@ def children(pid: int) -> tuple[int, ...]:
 @contextmanager
 def fowl(folder: Path, server: int) -> Iterator[Way]:
     """``fowl``, all of it local."""
-    program = os.environ.get("FOWL") or which("fowl")[0]
-    raise Missing(program)
+    place = os.environ.get("FOWL")
+    program, twist = (f"{place}/{name}" for name in ("fowl", "twist")) if place else which("fowl", "twist")
+    mailbox, port = free_port(), free_port()
+    told = [program, "--no-logo", "--mailbox", f"ws://127.0.0.1:{mailbox}/v1"]
+    with ExitStack() as stack:
+        endpoint = f"--port=tcp:{mailbox}:interface=127.0.0.1"
+        stack.enter_context(running(twist, "wormhole-mailbox", endpoint, cwd=folder))
+        listens(mailbox)
+        ends = [
+            stack.enter_context(running(*told, *end, "1-one-two", cwd=folder))
+            for end in (("--service", f"it:{server}"), ("--client", f"it:{port}"))
+        ]
+        listens(port)
+        yield port, tuple(end.pid for end in ends)
 
 
 CONTENDERS: dict[str, Callable[[Path, int], object]] = {
