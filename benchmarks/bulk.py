@@ -33,10 +33,11 @@ from p2phole.secure.identity import load_or_make
 from p2phole.secure.tls import PinnedTLS
 from p2phole.session.attachment import Attachment
 from p2phole.session.link import attach
+from p2phole.session.peer_address import PeerAddress
 from p2phole.session.pool import Pools
 from p2phole.session.session import Session
 from p2phole.session.streams import Stream
-from p2phole.session.transport import PeerAddress, StreamTransport
+from p2phole.session.transport import StreamTransport
 
 reactor: Any = _reactor
 CHUNK = secrets.token_bytes(65_536)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from p2phole.kernel import Socket, sockets_of
+from p2phole.options import PlainOptions
 from p2phole.witness import (
     Event,
     NotDirect,
@@ -227,8 +228,14 @@ def say(topic: str, text: str) -> None:
         sys.stdout.flush()
 
 
-def demonstrate() -> int:
-    """Run it; status 0 only if everything was as it should be.  Leaves nothing behind."""
+class Options(PlainOptions):
+    """The demonstration has nothing to choose."""
+
+    longdesc = "A broker and two peers on this machine, talking directly; says what it saw, and 0 if all is well."
+
+
+def run(options: Options) -> int:
+    """What ``p2phole demo`` runs; status 0 only if everything was as it should be.  Leaves nothing behind."""
     folder = Path(tempfile.mkdtemp(prefix="p2phole-demo-"))
     demo = Demo(folder)
     try:

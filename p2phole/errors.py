@@ -15,7 +15,7 @@ class P2pholeError(Exception):
 
     def __init__(self, **fields: object) -> None:
         self.fields = fields
-        super().__init__(fields)
+        Exception.__init__(self, fields)  # one that is an error of Twisted's as well would want its arguments
 
     def __str__(self) -> str:
         text = " ".join(inspect.cleandoc(type(self).__doc__ or "").split())

@@ -92,8 +92,8 @@ def explained(problem: BaseException) -> str:
 # The log on standard error.
 
 
-def one_line(event: LogEvent) -> str:
-    """A log event as one line, or none: no traceback, and nothing in it that a terminal would obey."""
+def in_words(event: LogEvent) -> str:
+    """A log event on one line, or nothing: no traceback, and nothing in it that a terminal would obey."""
     text = eventAsText(event, includeTraceback=False, includeTimestamp=False, includeSystem=False)
     failure: Failure | None = event.get("log_failure")
     if failure is not None and failure.value is not None:
@@ -106,8 +106,14 @@ def one_line(event: LogEvent) -> str:
         # The same, from the oldest callers, without the failure: its last line says what it was.
         what, trace, rest = text.partition("Traceback (most recent call last)")
         text = f"{what.strip()} {rest.strip().splitlines()[-1].strip()}" if trace and rest.strip() else text
+    return harmless(text.strip())
+
+
+def one_line(event: LogEvent) -> str:
+    """The same with its time, as a line."""
+    text = in_words(event)
     moment = time.strftime("%H:%M:%S", time.localtime(event.get("log_time")))
-    return f"{moment} {harmless(text.strip())}\n"
+    return f"{moment} {text}\n" if text else ""
 
 
 def log_to_stderr() -> ILogObserver:
@@ -116,11 +122,16 @@ def log_to_stderr() -> ILogObserver:
     return FilteringLogObserver(FileLogObserver(sys.stderr, one_line), [levels])
 
 
-def console_log(stream: TextIO, quiet: bool = False) -> ILogObserver:
+def of_interest(observer: ILogObserver, quiet: bool = False) -> ILogObserver:
     """What p2phole says, and the warnings of everybody; ``quiet``: of p2phole, too, only those."""
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     levels.setLogLevelForNamespace("p2phole", LogLevel.warn if quiet else LogLevel.info)
-    return FilteringLogObserver(FileLogObserver(stream, one_line), [levels])
+    return FilteringLogObserver(observer, [levels])
+
+
+def console_log(stream: TextIO, quiet: bool = False) -> ILogObserver:
+    """The same on a stream."""
+    return of_interest(FileLogObserver(stream, one_line), quiet)
 
 
 # The end of the process.
@@ -164,9 +175,7 @@ class Bounded(Service):
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
         self._inner.startService()
-        # What is loaded by now stays.  A full collection would go through all of it, for 40 ms, and mostly in the
-        # middle of the first start, where a SYN is to leave at an instant.
-        self._reactor.callWhenRunning(gc.freeze)
+        self._reactor.callWhenRunning(_keep_what_is_loaded)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
@@ -181,10 +190,10 @@ class Bounded(Service):
         _log.warn("The service did not stop in order: {why}", why=why)
 
 
-def run(reactor: Any, build: Build, quiet: bool = False) -> int:
-    """Run a service until a signal ends it or it fails; the exit status of ``p2phole``.  ``quiet``: say only what
-    is wrong."""
-    globalLogBeginner.beginLoggingTo([console_log(sys.stderr, quiet)], redirectStandardIO=False)
+def run(reactor: Any, build: Build, log: ILogObserver | None = None) -> int:
+    """Run a service until a signal ends it or it fails; the exit status of ``p2phole``.  ``log``: None: standard
+    error has it."""
+    globalLogBeginner.beginLoggingTo([log or console_log(sys.stderr)], redirectStandardIO=False)
     _stop_at_hangup(reactor)
     ending = Ending(reactor)
     try:
@@ -205,6 +214,13 @@ def _stop_at_hangup(reactor: Any) -> None:
     number = getattr(signal, "SIGHUP", None)  # not on Windows
     if number is not None and signal.getsignal(number) is signal.SIG_DFL:
         signal.signal(number, lambda number, frame: reactor.callFromThread(stop, reactor))
+
+
+def _keep_what_is_loaded() -> None:
+    """A full collection would go through all of it, for 40 ms, and mostly in the middle of the first start, where
+    a SYN is to leave at an instant."""
+    gc.freeze()
+    gc.enable()  # cli has switched it off
 
 
 # What is particular to twistd.

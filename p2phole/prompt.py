@@ -1,7 +1,7 @@
 """Sends what is small in this turn of the reactor, where Twisted would wait for the socket to be writable first.
 
-That saves a turn, and a quarter of what a small message costs and of its delay.  In bulk there is nothing to be saved,
-and pieces of some kilobytes written one by one would be more work for both sides.
+That saves a turn, and a quarter of what a small message costs and of its delay.  In bulk there is nothing to be
+saved, and pieces of some kilobytes written one by one would be more work for both sides.
 """
 
 from __future__ import annotations

@@ -248,11 +248,12 @@ class EndingTests(SynchronousTestCase):
         """By the garbage collector, once the service has started."""
         called: list[str] = []
         self.patch(gc, "freeze", lambda: called.append("freeze"))
+        self.patch(gc, "enable", lambda: called.append("enable"))
         service = Bounded(Service(), self.reactor)
         service.startService()
         self.assertEqual(called, [])
         self.reactor.run()
-        self.assertEqual(called, ["freeze"])
+        self.assertEqual(called, ["freeze", "enable"])
 
     def test_stop(self) -> None:
         service = Bounded(Service(), self.reactor)

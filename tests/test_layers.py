@@ -56,6 +56,7 @@ PURE = (
     "secure.known",
     "peer.settings",
     "peer.errors",
+    "peer.status",
     "check.outlook",
     "check.findings",
     "check.words",
@@ -64,6 +65,15 @@ PURE = (
     "check.errors",
     "people.times",
     "use.forwards",
+    "use.chat_model",
+    "use.chat_typed",
+    "use.chat_view",
+    "use.times",
+    "use.files.errors",
+    "use.files.names",
+    "use.files.records",
+    "use.files.listing",
+    "use.files.pace",
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
@@ -89,6 +99,8 @@ MAY_IMPORT = {
     "check": {"wire", "secure", "punch", "peer"},
     "people": {"secure", "peer"},
     "use": {"secure", "session", "peer"},
+    "endpoints": {"secure", "session", "peer"},
+    "testing": {"session", "peer", "endpoints"},
 }
 """Beside itself and what is common."""
 AROUND = {"launch", "options", "coercion", "events"}
@@ -101,9 +113,13 @@ PEOPLE = {
     "use.running",
     "use.options",
     "use.chat",
-    "use.piping",
     "use.forward",
     "use.forward_options",
+    "use.chat_face",
+    "use.piping",
+    "use.status",
+    "use.send",
+    "use.receive",
 }
 """And the commands for people."""
 SERVES = {"peer.tap": {"use"}}
@@ -117,11 +133,15 @@ RUNS = {
     "peer.members",
     "peer.conversation",
     "peer.lines",
+    "peer.talk",
     "peer.use",
+    "endpoints.options",
+    "endpoints.switchboard",
+    "testing",
 }
 """And what has events to tell, or options."""
 
-REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running"}
+REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running", "use.status"}
 """The only ones that import the reactor, each within a function."""
 BINDS = {"punch.shared_port"}
 

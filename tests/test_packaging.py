@@ -58,6 +58,7 @@ class WheelTests(SynchronousTestCase):
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
         self.assertIn("twisted/plugins/p2phole_services.py", names)
+        self.assertIn("twisted/plugins/p2phole_endpoints.py", names)
         self.assertIn("p2phole/py.typed", names)
         for name in names:
             self.assertNotIn("dropin.cache", name)
@@ -83,6 +84,8 @@ class WheelTests(SynchronousTestCase):
             self.assertRegex(commands, rf"(?m)^ +{command} ")
             twistd = (python, "-c", "from twisted.scripts.twistd import run; run()", command, "--help")
             self.assertIn("--config=", run(*twistd, cwd=fresh))
+        parse = "from twisted.internet.endpoints import *; print(serverFromString(None, 'p2p:broker=x'))"
+        self.assertIn("P2PServerEndpoint", run(python, "-c", parse, cwd=fresh))
         self.assertRegex(run(fresh / "bin" / "p2phole", "--version", cwd=fresh), r"^p2phole [0-9.]+\n$")
 
 

@@ -40,11 +40,13 @@ from p2phole.peer.errors import (
 from p2phole.peer.settings import BrokerAddress
 
 CONNECT_SECONDS = 10.0
+SILENT_SECONDS = 30.0
+"""How long the same trouble with the broker is not told again."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 7.0
 """Bounds in seconds of the growing pause between tries; at most one second of jitter comes on top."""
-URGENT_PAUSE = 0.5
+URGENT_PAUSE = 1.0
 """Longest pause in seconds while a session waits for its connection."""
-FIRST_TRY, LONGEST_TRY = 0.5, 3.0
+FIRST_TRY, LONGEST_TRY = 0.5, 2.5
 """Bounds in seconds of the growing time for the TCP connection then.  The kernel repeats a SYN after a second, and
 the first one may be for a connection that the broker believes to have still (RFC 5961 section 4)."""
 
@@ -80,8 +82,11 @@ class BrokerLink:
         self._random = random
         self._urgent = urgent
         self._hurries = False
-        self._tries = 0
         """Whether the pause that passes is a short one."""
+        self._tries = 0
+        """Since then."""
+        self._said = ("", 0.0)
+        """Why the broker could not be reached, and when that was said last."""
         self._fail = fail
         self._seconds = reactor.seconds
         self._backoff = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, jitter=random)
@@ -122,13 +127,14 @@ class BrokerLink:
     def hurry(self) -> None:
         """A session waits for its connection: do not let a long pause pass."""
         current = self._registering.current
-        if (current is None or current.is_over) and not self._hurries and self._service.running:
+        waits = current is None or (current.is_over and current.not_before <= self._seconds())
+        if waits and not self._hurries and self._service.running:
             self._hurries = True
             self._service.stopService()
             self._service.startService()
 
     def _bounded(self, connecting: Deferred[IProtocol]) -> Deferred[IProtocol]:
-        self._tries = self._tries + 1 if self._hurries else 0
+        self._tries = min(self._tries + 1, 4) if self._hurries else 0
         if self._hurries:
             connecting.addTimeout(min(FIRST_TRY * 2 ** (self._tries - 1), LONGEST_TRY), self._clock)
         return connecting
@@ -138,7 +144,7 @@ class BrokerLink:
         current, pause = self._registering.current, float(self._backoff(failures))
         self._hurries = self._urgent() or (failures <= 1 and current is not None and current.was_cut_off)
         if self._hurries:
-            pause = URGENT_PAUSE * self._random()
+            pause = URGENT_PAUSE * self._random() * min(1.0, self._tries / 4)
         # On top of what it asked for, so that not all come back at once.
         return pause if current is None else pause + max(0.0, current.not_before - self._seconds())
 
@@ -166,6 +172,9 @@ class BrokerLink:
         else:
             number = getattr(problem, "osError", None)
             why = os.strerror(number).lower() if isinstance(number, int) else why
+            if why == self._said[0] and self._seconds() - self._said[1] < SILENT_SECONDS:
+                return
+            self._said = (why, self._seconds())
             _log.warn("Cannot reach the broker {where} ({why}), trying again.", where=where, why=why)
 
     def _give_up(self, error: LocalError) -> None:

@@ -17,6 +17,7 @@ from p2phole.punch.attempt import Success
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.roles import Identity
 from p2phole.session.attachment import Attachment
+from p2phole.session.errors import Forgotten, GaveUp
 from p2phole.session.frames import BadFrame
 from p2phole.session.link import attach
 from p2phole.session.pool import Pools
@@ -263,7 +264,7 @@ class Conversation:
             # Before anybody wants another connection: it would end as this one does.
             self._owner.offended()
             self.hang_up("protocol")
-        else:
-            _log.info("{name}: {error}", name=self.name, error=error)
+        elif isinstance(error, GaveUp | Forgotten):
+            _log.warn("{name}: {error}", name=self.name, error=error)
         self._peer.use.over(self, error)
         self._owner.over()

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -23,18 +24,18 @@ from p2phole.peer.broker_link import BrokerLink
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.conversation import Conversation
 from p2phole.peer.encounter import Encounter
-from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong, InvitationOver
+from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong
 from p2phole.peer.lines import Lines
 from p2phole.peer.members import Members
 from p2phole.peer.presence import Presence
+from p2phole.peer.process import shared
 from p2phole.peer.settings import PeerSettings
 from p2phole.peer.several import Several
 from p2phole.peer.sleep import Sleep, seconds_asleep
+from p2phole.peer.status_use import Status
 from p2phole.peer.trust import People, make_trust
-from p2phole.peer.use import Partner, Use
-from p2phole.punch.birthday import Gate
+from p2phole.peer.use import Partner, Standing, Use
 from p2phole.punch.interfaces import interface_addresses
-from p2phole.punch.ledger import SynLedger
 from p2phole.punch.shared_port import SharedPort
 from p2phole.secure import agreement
 from p2phole.secure.codes import Code
@@ -43,7 +44,6 @@ from p2phole.secure.known import FILE_NAME, Known
 from p2phole.secure.possession import raw, sign
 from p2phole.secure.roles import Identity
 from p2phole.secure.tls import rehearse
-from p2phole.session.pool import Pools
 from p2phole.wire.messages import (
     LINKED_PREFIX,
     MAX_LINKED,
@@ -60,6 +60,8 @@ from p2phole.wire.messages import (
 
 WATCH_SECONDS = 1.0
 """Seconds between looks at this machine's addresses, and whether it has slept."""
+REHEARSE_SECONDS = 0.005
+"""Until the first SYN is on its way to the broker: what takes time is done while its answer is awaited."""
 GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
 USE_SECONDS = 2.0
@@ -95,9 +97,8 @@ class PeerService(Service):
         self.clock = reactor
         self.events = sink if sink is not None else events.NullSink()
         self.random = random
-        self.gate = Gate(reactor)
-        self.ledger = SynLedger()
-        self.pools = Pools()
+        self._process = process = shared(reactor)
+        self.gate, self.ledger, self.pools = process.gate, process.ledger, process.pools
         self.use: Use = Several(uses)
         self.resume_for = settings.resume_for
         self._reactor = reactor
@@ -116,6 +117,7 @@ class PeerService(Service):
         self._warned = False
         self._alone: Deferred[None] | None = None
         """While stopping: fires when no link is left."""
+        self._rehearsing: IDelayedCall | None = None
         self._watch = LoopingCall(self._look_around)
         self._watch.clock = reactor
 
@@ -135,15 +137,19 @@ class PeerService(Service):
         self.trust.burned = self._burned
         self.acceptor = Acceptor(self.clock)
         self.port = SharedPort(self._reactor, settings.port, self.acceptor)
-        self._broker = BrokerLink(
-            self._reactor,
-            settings.broker,
-            self.port.binding,
-            self,
-            self.random,
-            self._broker_failed,
-            self._is_urgent,
-        )
+        try:
+            self._broker = BrokerLink(
+                self._reactor,
+                settings.broker,
+                self.port.binding,
+                self,
+                self.random,
+                self.fail,
+                self._is_urgent,
+            )
+        except LocalError:
+            self.port.close()  # the process may live on
+            raise
 
     def startService(self) -> None:
         """Go to the broker."""
@@ -160,10 +166,14 @@ class PeerService(Service):
         )
         self.use.start(self)
         self._broker.start()
+        self._rehearsing = self.clock.callLater(REHEARSE_SECONDS, self._rehearse)
+        self._watch.start(WATCH_SECONDS, now=False)
+
+    def _rehearse(self) -> None:
+        self._rehearsing = None
         rehearse(self.credentials)
         if self.trust.demands_proof:
             agreement.rehearse()
-        self._watch.start(WATCH_SECONDS, now=False)
 
     def stopService(self) -> Deferred[None]:
         """Say goodbye and let go of everything, in half a second; in one where a port was mapped."""
@@ -173,6 +183,8 @@ class PeerService(Service):
     async def _stop(self) -> None:
         if self._watch.running:
             self._watch.stop()
+        if self._rehearsing is not None:
+            self._rehearsing.cancel()
         stopping = self.use.stop()
         if stopping is not None:
             await stopping.addTimeout(USE_SECONDS, self.clock, lambda result, seconds: None)
@@ -253,13 +265,6 @@ class PeerService(Service):
             return False
         self._invited(code)
         return True
-
-    def _broker_failed(self, error: LocalError) -> None:
-        if isinstance(error, InvitationOver) and self._linked():
-            _log.info("{error}  The direct connection lives on.", error=error)
-            self._broker.stop()
-        else:
-            self.fail(error)
 
     def _burned(self) -> None:
         self.fail(CodeBurned() if self._settings.invite else CodeWrong())
@@ -359,6 +364,12 @@ class PeerService(Service):
         """See :class:`~p2phole.peer.use.Host`."""
         return [conversation for conversation in self._conversations if conversation.is_open]
 
+    @property
+    def standing(self) -> Standing:
+        """See :class:`~p2phole.peer.use.Host`."""
+        room = self.trust.number or self._settings.room
+        return Standing(self.mine.fingerprint, room, self._link is not None)
+
     def label(self, partner: Partner) -> str:
         """See :class:`~p2phole.peer.use.Host`."""
         same = [other for other in self.partners if other.name == partner.name]
@@ -389,9 +400,7 @@ class PeerService(Service):
                 self._link.press()
 
 
-def make_peer(
-    reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None], *uses: Use
-) -> IService:
+def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None], *uses: Use) -> IService:
     """The peer that the settings describe, for lines and ``uses``."""
     lines = Lines(reactor, settings.messages, shows=settings.events != "-")
-    return PeerService(reactor, settings, fail, [lines, *uses])
+    return PeerService(reactor, settings, fail, [lines, *uses, Status(reactor, "peer", settings)])

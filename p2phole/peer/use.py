@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from p2phole import events
-from p2phole.addresses import Endpoint
+from p2phole.addresses import Endpoint, is_loopback, is_private
 from p2phole.errors import LocalError, P2pholeError
 from p2phole.session.session import Session
 
@@ -24,6 +24,25 @@ class Path:
     remote: Endpoint
     candidate: str
     round_trip: float | None
+
+    @property
+    def kind(self) -> str:
+        """In a word for people: ``direct``, ``lan``, ``ipv6`` or ``relayed``."""
+        if self.candidate == "relay":
+            return "relayed"
+        ip = self.remote.ip
+        if is_private(ip) or is_loopback(ip):
+            return "lan"
+        return "ipv6" if ip.version == 6 else "direct"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How this peer is known at the broker: its own ``fingerprint``, the ``room``, and whether it is there now."""
+
+    fingerprint: str
+    room: str
+    registered: bool
 
 
 class Partner(Interface):
@@ -63,6 +82,10 @@ class Host(Interface):
     @property
     def partners(self) -> Sequence[Partner]:
         """All with whom there is a session, linked or waiting, the oldest one first."""
+
+    @property
+    def standing(self) -> Standing:
+        """With the broker."""
 
     def label(self, partner: Partner) -> str:
         """The partner's name, and where two have the same one, which of them."""

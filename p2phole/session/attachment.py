@@ -8,18 +8,22 @@ No transport is seen: a :class:`Link` is written to, and tells back what came
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
 from p2phole.bucket import Bucket, Rate
 from p2phole.session.frames import BadFrame, Frame, FrameReader, Kind
+from p2phole.session.greeting import OtherVersion
 from p2phole.session.kept import Parts
 from p2phole.session.silence import Finding, Silence
 
 TICK = 1.0
 """Seconds between looks at how quiet the link is."""
+LINGER = 1.0
+"""Seconds for which a link to another version stays, so that the other side reads of this one's as well."""
 PINGS = Rate(burst=20, per_second=2)
 """Pings that are answered: each costs us a frame."""
 
@@ -34,8 +38,18 @@ class Link(Interface):
         """Nothing of it is wanted any more: close it at once."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """Bytes that have come and gone over all links of a session."""
+
+    came: int = 0
+    went: int = 0
+
+
 class Upper(Interface):
     """What an attachment needs of its session."""
+
+    tally: Tally
 
     @property
     def received(self) -> int:
@@ -92,22 +106,26 @@ class Attachment:
         self._pings = Bucket(PINGS)
         self._ping: int | None = None
         self._pong: int | None = None
-        self._pinged = 0
+        self._pinged = self._answered = 0
         self._acknowledged = 0
         self._silence = Silence(clock.seconds())
+        self._refused: OtherVersion | None = None
+        """Why the link ends soon."""
+        self._lingering: IDelayedCall | None = None
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
 
     # -- out
 
     def greet(self) -> None:
-        """Say HELLO; everything else waits for the other side's."""
+        """Say HELLO; everything that the other side may have had before waits for its own."""
         self._watch.start(TICK, now=False)
         self.write(Frame(Kind.HELLO, self.told, self._upper.greeting()).encode())
 
     def write(self, data: bytes) -> None:
         """See :class:`~p2phole.session.sender.Line`."""
         if not self.over:
+            self._upper.tally.went += len(data)
             self._link.write(data)
 
     def due(self) -> bytes | None:
@@ -135,8 +153,9 @@ class Attachment:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the link.  If they break the protocol, the session is over."""
-        if self.over:
+        if self.over or self._refused is not None:
             return
+        self._upper.tally.came += len(data)
         try:
             frames = self._reader.feed(data)
         except BadFrame as error:
@@ -152,12 +171,19 @@ class Attachment:
                 if self.over:
                     break
                 self._take(frame)
+        except OtherVersion as error:
+            self._refused = error
+            self._lingering = self._clock.callLater(LINGER, self._upper.broken, error)
         except BadFrame as error:
             self._upper.broken(error)
         finally:
             self._upper.receiving(False)
 
     def _take(self, frame: Frame) -> None:
+        if frame.stream and self.has_greeted:
+            self._silence.numbered()
+            self._upper.handle(frame)
+            return  # as for nearly all of them
         kind = frame.kind
         if kind is Kind.HELLO:
             if self.has_greeted:
@@ -178,7 +204,9 @@ class Attachment:
             self.has_due = True
         elif kind is Kind.BYE:
             self._upper.goodbye()
-        elif kind is not Kind.PONG:
+        elif kind is Kind.PONG:
+            self._answered = self._pinged
+        else:
             self._silence.numbered()
             self._upper.handle(frame)
 
@@ -188,13 +216,18 @@ class Attachment:
         """The link has ended."""
         if not self.over:
             self.stop()
-            self._upper.lost(self)
+            if self._refused is not None:
+                self._upper.broken(self._refused)
+            else:
+                self._upper.lost(self)
 
     def stop(self) -> None:
         """Have nothing to do with the link any more."""
         self.over = True
         if self._watch.running:
             self._watch.stop()
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
 
     def fail(self) -> None:
         """The link is of no more use."""
@@ -212,7 +245,7 @@ class Attachment:
         now, since = self._clock.seconds(), self._upper.due_since()
         found = self._silence.look(now, since if self.has_greeted else None)
         if found is Finding.ASK:
-            self.probe()
+            self._say_ping()
         elif found is Finding.DEAD:
             quiet = self._silence.seconds(now)
             self._upper.died(self, f"nothing came from the other side for {int(quiet)} s")
@@ -220,7 +253,11 @@ class Attachment:
             self._upper.broken(BadFrame(why=f"it acknowledged nothing for {int(now - since)} s"))
 
     def probe(self) -> None:
-        """Say PING, and see what comes."""
+        """See to it that something is due: where no PING is unanswered, say one."""
+        if self._answered == self._pinged:
+            self._say_ping()
+
+    def _say_ping(self) -> None:
         self._pinged += 1
         self._ping = self._pinged
         self.has_due = True

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 from p2phole import __version__
 from p2phole.session.frames import VERSION, BadFrame
+from p2phole.text import harmless
 
+SOFTWARE = f"p2phole {__version__}"
 MOST_IDENT = 64
 """Characters in the name of a session."""
+MOST_SOFTWARE = 64
+"""Characters that are shown of what the other side says that it runs."""
+
+
+class OtherVersion(BadFrame):
+    """The other side runs {theirs}, this one {mine}, and the two cannot talk: update {side} side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,7 @@ class Greeting:
         """The payload of a HELLO."""
         greeting = {
             "version": VERSION,
-            "software": f"p2phole {__version__}",
+            "software": SOFTWARE,
             "session": self.session,
             "resumes": self.resumes,
         }
@@ -40,7 +48,9 @@ def read_greeting(payload: bytes) -> Greeting:
         raise BadFrame(why="its greeting makes no sense") from None
     if version != VERSION or isinstance(version, bool):
         newer = isinstance(version, int) and version > VERSION
-        raise BadFrame(why=f"it speaks another version: update {'this' if newer else 'the other'} side")
+        software = found.get("software")
+        theirs = harmless(software[:MOST_SOFTWARE]) if isinstance(software, str) else "another version"
+        raise OtherVersion(theirs=theirs, mine=SOFTWARE, side="this" if newer else "the other")
     session, resumes = found.get("session"), found.get("resumes")
     if not _is_ident(session) or not (resumes is None or _is_ident(resumes)):
         raise BadFrame(why="its greeting makes no sense")

@@ -16,7 +16,7 @@ GROWTH = 4
 """A window that is too small for the path is so many times as large after a round trip."""
 LARGEST_WINDOW = 64 * INITIAL_WINDOW
 """Bytes to which a window grows: what a session keeps at the most is under way then."""
-CREDIT_BYTES = 8 * MOST_PAYLOAD
+CREDIT_BYTES = 16 * MOST_PAYLOAD
 """Bytes that were consumed and not told of, at the most: in bulk, it goes out with an ACK."""
 
 

@@ -79,6 +79,25 @@ class Outgoing:
             return Kind.FINISH, 0, ()
         return None
 
+    def credit(self, consumed: int, limit: int) -> None:
+        """CREDIT.  Raises :class:`BadFrame`."""
+        before = self.direction.flow.consumed
+        self.direction.flow.allow(consumed, limit)
+        self._tell(before)
+        if self.has_more:
+            self._stream.data_is_due()
+
+    def taken(self) -> None:
+        """TAKEN.  Raises :class:`BadFrame`."""
+        before = self.direction.flow.consumed
+        self.direction.apply(Kind.TAKEN)
+        self._tell(before)
+
+    def _tell(self, before: int) -> None:
+        consumed, user = self.direction.flow.consumed, self._stream.user
+        if consumed > before and user is not None and not self._stream.over:
+            user.taken(consumed)
+
     def _go_on(self) -> None:
         user = self._stream.user
         if self._paused and self._waiting.size < MOST_PAYLOAD and user is not None:

@@ -13,7 +13,7 @@ from p2phole.session.pool import Pool
 LARGE = 32 * 1024
 """Smaller frames are written together.  A larger one is written alone, so that a full one stays four TLS
 records, and one write never has more than 128 KiB, which costs Twisted's TLS half of its speed."""
-ACK_BYTES = 512 * 1024
+ACK_BYTES = 1024 * 1024
 """Bytes that may come without an ACK going out at once."""
 ACK_FRAMES = 64
 """And frames."""
@@ -73,9 +73,9 @@ class Sender:
 
     def use(self, line: Line | None) -> None:
         """Write to this from now on, first what it missed; None: to nothing."""
-        self._line = line
-        if line is not None:
+        if line is not None and line is not self._line:
             line.missed = deque(self.kept)
+        self._line = line
 
     def hold(self, held: bool) -> None:
         """Whether to gather frames: between two frames that came together there is nothing to send."""

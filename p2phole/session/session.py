@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.errors import P2pholeError
-from p2phole.session.attachment import Attachment, Link
+from p2phole.session.attachment import Attachment, Link, Tally
 from p2phole.session.errors import Forgotten, SessionOver
 from p2phole.session.frames import HEADER, BadFrame, Frame, Kind
 from p2phole.session.greeting import Greeting, read_greeting
@@ -60,6 +60,7 @@ class Session:
         pools: Pools,
         resume_for: float,
     ) -> None:
+        self.tally = Tally()
         self.leads = leads
         """Whether this side does what only one of the two is to do."""
         self._clock = clock
@@ -95,11 +96,26 @@ class Session:
             raise SessionOver(why=str(self._error))
         return self._table.open(purpose, user, argument)
 
+    @property
+    def streams(self) -> int:
+        """How many are open, either side's."""
+        return len(self._table)
+
     def attach(self, link: Link) -> Attachment:
         """A proven link.  One that is in use stays in use until the other side has greeted on this one."""
         attachment = Attachment(self._clock, link, self)
         self._life.attached(attachment)
+        if self._theirs is None and not attachment.over:
+            # The other side can have missed nothing yet, so what is offered need not wait for its greeting: that
+            # saves a round trip before the first byte of a stream.
+            self._sender.use(attachment)
+            self._sender.pump()
         return attachment
+
+    def probe(self) -> None:
+        """Have the other side say something on the link."""
+        if self._links.current is not None:
+            self._links.current.probe()
 
     def when_acknowledged(self, callback: Callable[[], None]) -> None:
         """Call this once, when the other side has acknowledged all that was sent or the session is over; perhaps
@@ -112,11 +128,6 @@ class Session:
             heard, self._heard = self._heard, []
             for callback in heard:
                 callback()
-
-    def probe(self) -> None:
-        """Have the other side say something on the link."""
-        if self._links.current is not None:
-            self._links.current.probe()
 
     def say_bye(self) -> None:
         """Tell the other side that this one is leaving for good; it will close the link."""
@@ -163,9 +174,10 @@ class Session:
 
     def handle(self, frame: Frame) -> None:
         """See :class:`~p2phole.session.attachment.Upper`."""
-        if frame.number > self._sender.received + 1:
+        due = self._sender.received + 1
+        if frame.number > due:
             raise BadFrame(why="a frame is missing")
-        if frame.number == self._sender.received + 1:
+        if frame.number == due:
             self._sender.came(HEADER.size + len(frame.payload))
             self._table.receive(frame)
 
@@ -211,6 +223,8 @@ class Session:
         """See :class:`~p2phole.session.attachment.Upper`."""
         if attachment is self._links.newest:
             self._life.lost_newest()
+            if self._links.current is None:
+                self._sender.use(None)
         elif attachment is self._links.current:
             self._life.lost_current()
         if self._leaving and self._links.current is self._links.newest is None:

@@ -80,14 +80,14 @@ class Stream:
     def write(self, data: bytes) -> None:
         """Send, as soon as may be; ignored after :meth:`finish`, :meth:`close` and the end."""
         if not self._told and self._out.write(data) and not self.queued_ready:
-            self._board.is_ready(self)
+            self.data_is_due()
             self._out.hold_back()
 
     def finish(self) -> None:
         """Nothing more will be written; what was, is sent first."""
         if not (self._told or self._out.finishing):
             self._out.finishing = True
-            self._board.is_ready(self)
+            self.data_is_due()
 
     def close(self) -> None:
         """Write no more and read no more: what was written is sent and consumed, then the stream ends."""
@@ -122,17 +122,14 @@ class Stream:
 
     def next_urgent(self) -> Item | None:
         """The next frame without data."""
-        if not self._due or self._dead:
+        if not self._due:
             return None
-        kind = self._due.popleft()
-        payload = b""
-        if kind is Kind.OPEN:
-            payload = self.purpose.encode() + (b"\n" + self.argument if self.argument else b"")
+        kind, payload = self._due.popleft(), b""
+        if kind is Kind.OPEN or kind is Kind.ACCEPT:
+            if kind is Kind.OPEN:
+                payload = self.purpose.encode() + (b"\n" + self.argument if self.argument else b"")
             self._out.direction.apply(kind)
-            self._board.is_ready(self)
-        elif kind is Kind.ACCEPT:
-            self._out.direction.apply(kind)
-            self._board.is_ready(self)
+            self.data_is_due()
         elif kind is Kind.CREDIT:
             payload = self._in.credit()
         elif kind is Kind.RESET:
@@ -167,30 +164,16 @@ class Stream:
             if self._closing and self._sent.taken:
                 self._break_off("nobody reads any more")
         elif frame.kind is Kind.CREDIT:
-            self._credit(*CREDIT.unpack(frame.payload))
+            self._out.credit(*CREDIT.unpack(frame.payload))
         elif frame.kind is Kind.FINISH:
             self._in.finish()
         elif frame.kind is Kind.TAKEN:
-            before = self._sent.consumed
-            self._out.direction.apply(frame.kind)
-            self._tell_taken(before)
+            self._out.taken()
             self._check()
         else:
             self._in.direction.apply(frame.kind)
             if frame.kind is Kind.ACCEPT and self.user is not None and not self._told:
                 self.user.accepted()
-
-    def _credit(self, consumed: int, limit: int) -> None:
-        before = self._sent.consumed
-        self._sent.allow(consumed, limit)
-        self._tell_taken(before)
-        if self._out.has_more:
-            self._board.is_ready(self)
-
-    def _tell_taken(self, before: int) -> None:
-        consumed = self._sent.consumed
-        if consumed > before and self.user is not None and not self._told:
-            self.user.taken(consumed)
 
     def _reset_by_them(self, why: bytes) -> None:
         self._reset_came = True
@@ -214,9 +197,7 @@ class Stream:
             # What was taken is broken off then, and not refused, also where both fall into one moment.
             first = Kind.OPEN if self.mine else Kind.ACCEPT
             opening = first in self._due and not self._reset_came
-            self._due.clear()
-            if opening:
-                self._due.append(first)
+            self._due = deque([first] if opening else [])
             self._why = why.encode()[:MOST_WHY]
             self._broken = True
             self._queue(Kind.RESET)
@@ -225,6 +206,10 @@ class Stream:
         if kind not in self._due and not self._dead:
             self._due.append(kind)
             self._board.is_urgent(self)
+
+    def data_is_due(self) -> None:
+        """Of :class:`~p2phole.session.outgoing.Outgoing`: there may be data that credit allows."""
+        self._board.is_ready(self)
 
     def credit_is_due(self) -> None:
         """Of :class:`~p2phole.session.incoming.Incoming`: tell what was consumed."""

@@ -90,18 +90,19 @@ class Table:
 
     def receive(self, frame: Frame) -> None:
         """A numbered frame of the other side.  Raises :class:`BadFrame`."""
-        if frame.kind is Kind.OFFER:
+        stream = self._streams.get(frame.stream)
+        kind = frame.kind
+        if kind is Kind.OPEN and self._known is not None:
+            self._opened(frame)
+        elif stream is not None:
+            stream.receive(frame)
+        elif kind is Kind.OFFER:
             self._known = read_offer(frame.payload)
             self._admit()
         elif self._known is None:
             raise BadFrame(why="it began without an offer")
-        elif frame.kind is Kind.OPEN:
-            self._opened(frame)
         else:
-            stream = self._streams.get(frame.stream)
-            if stream is None:
-                raise BadFrame(why=f"a {frame.kind.name} on a stream that is not there")
-            stream.receive(frame)
+            raise BadFrame(why=f"a {kind.name} on a stream that is not there")
 
     def _opened(self, frame: Frame) -> None:
         purpose, argument = read_opening(frame.payload)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import cast
 
-from twisted.internet._producer_helpers import _PullToPush
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
@@ -23,29 +23,10 @@ from zope.interface import implementer
 
 from p2phole.errors import P2pholeError
 from p2phole.session.errors import GivenUp
+from p2phole.session.producers import Pulled
 from p2phole.session.streams import Stream
 
 _log = Logger()
-
-
-@implementer(IAddress)
-class PeerAddress:
-    """One end of a session: whose key it is proven to be (``fingerprint``), and what it is called here."""
-
-    def __init__(self, name: str, fingerprint: str) -> None:
-        self.name = name
-        self.fingerprint = fingerprint
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, PeerAddress):
-            return NotImplemented
-        return (self.name, self.fingerprint) == (other.name, other.fingerprint)
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.fingerprint))
-
-    def __repr__(self) -> str:
-        return f"PeerAddress({self.name!r}, {self.fingerprint!r})"
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
@@ -56,31 +37,37 @@ class StreamTransport:
     that loses its connection when the other side writes no more.  ``connectionLost`` comes when both sides are
     done, with :class:`ConnectionDone`; :class:`ConnectionAborted` for this side's ``abortConnection``;
     :class:`ConnectionLost`, whose text says why, for everything else.  ``made``: called when the stream is
-    taken, before ``connectionMade``; ``failed``: where it never was, in place of ``connectionLost``.
+    taken, before ``connectionMade``; ``failed``: where it never was, in place of ``connectionLost``; ``gone``:
+    behind either of those two.
+
+    ``loseConnection`` and ``loseWriteConnection`` wait for a producer as TCP's do: for a pull producer until it
+    is unregistered, for a push producer while it is paused.
     """
 
-    disconnecting = False
+    connected = disconnecting = disconnected = False
+    protocol: IProtocol | None
 
     def __init__(
         self,
         clock: IReactorTime,
-        protocol: IProtocol,
+        protocol: IProtocol | None,
         host: IAddress,
         peer: IAddress,
         made: Callable[[], None] = lambda: None,
         failed: Callable[[P2pholeError | None], None] = lambda error: None,
+        gone: Callable[[], object] = lambda: None,
     ) -> None:
         self.stream: Stream | None = None
-        self.disconnected = False
+        self.protocol = protocol
+        """None: ``made`` sets it."""
         self._clock = clock
-        self._protocol = protocol
         self._host = host
         self._peer = peer
         self._made = made
         self._failed = failed
-        self._connected = False
-        self._producer: IPushProducer | _PullToPush | None = None
-        self._full = False
+        self._gone = gone
+        self._producer: IPushProducer | Pulled | None = None
+        self._full = self._ends_writing = False
 
     def take(self, stream: Stream) -> None:
         """Accept a stream that the other side has opened, for the protocol."""
@@ -103,15 +90,30 @@ class StreamTransport:
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """See :class:`ITransport`: a producer that is registered writes to its end first."""
+        """See :class:`ITransport`: everything written is delivered first."""
         self.disconnecting = True
-        if self._producer is None and self.stream is not None:
-            self.stream.close()
+        self._end_writing()
 
     def loseWriteConnection(self) -> None:
-        """See :class:`IHalfCloseableDescriptor`: write no more, and go on reading."""
-        if self.stream is not None:
+        """See :class:`ITCPTransport`: write no more, and go on reading."""
+        self._ends_writing = True
+        self._end_writing()
+
+    def _end_writing(self) -> None:
+        waits = isinstance(self._producer, Pulled) or (self._producer is not None and self._full)
+        if waits or self.stream is None:
+            return
+        if self.disconnecting:
+            self.stream.close()
+        elif self._ends_writing:
+            self._ends_writing = False
             self.stream.finish()
+            self._clock.callLater(0, self._tell_written)
+
+    def _tell_written(self) -> None:
+        half = IHalfCloseableProtocol(self.protocol, None)
+        if half is not None and self.connected:
+            self._safely(half.writeConnectionLost)
 
     def abortConnection(self) -> None:
         """See :class:`ITCPTransport`."""
@@ -127,6 +129,22 @@ class StreamTransport:
         """See :class:`ITransport`."""
         return self._host
 
+    # Nothing of the kind is set on a stream; the link under it has both, always.
+
+    def getTcpNoDelay(self) -> bool:
+        """See :class:`ITCPTransport`."""
+        return True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """See :class:`ITCPTransport`."""
+
+    def getTcpKeepAlive(self) -> bool:
+        """See :class:`ITCPTransport`."""
+        return True
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """See :class:`ITCPTransport`."""
+
     # -- IConsumer, of what is written
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
@@ -135,23 +153,21 @@ class StreamTransport:
             raise RuntimeError(f"cannot register {producer}: {self._producer} is registered")
         if self.disconnected:
             cast(IPushProducer, producer).stopProducing()
-        elif streaming:
+            return
+        if streaming:
             self._producer = cast(IPushProducer, producer)
-            if self._full:
-                self._producer.pauseProducing()
         else:
-            self._producer = _PullToPush(cast(IPullProducer, producer), self)
-            self._producer.startStreaming()
-            if self._full:
-                self._producer.pauseProducing()
+            self._producer = Pulled(self._clock, cast(IPullProducer, producer), self._fail)
+            self._producer.resumeProducing()
+        if self._full:
+            self._producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
         """See :class:`IConsumer`."""
         producer, self._producer = self._producer, None
-        if isinstance(producer, _PullToPush):
-            producer.stopStreaming()
-        if self.disconnecting and self.stream is not None:
-            self.stream.close()
+        if isinstance(producer, Pulled):
+            producer.forget()
+        self._end_writing()
 
     # -- IPushProducer, of what is read
 
@@ -173,36 +189,42 @@ class StreamTransport:
 
     def accepted(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self._connected = True
+        self.connected = True
         self._made()
-        self._safely(lambda: self._protocol.makeConnection(self))
+        if self.protocol is not None:
+            self._safely(partial(self.protocol.makeConnection, self))
 
     def received(self, data: bytes) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
         try:
-            self._protocol.dataReceived(data)
+            self.protocol.dataReceived(data)  # type: ignore[union-attr]
         except Exception:
             self._fail()
 
     def finished(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        half = IHalfCloseableProtocol(self._protocol, None)
-        if half is None:
-            self.loseConnection()
-        else:
+        half = IHalfCloseableProtocol(self.protocol, None)
+        if half is not None:
             self._safely(half.readConnectionLost)
+            return
+        # What is written arrives, other than with TCP; what is still to be produced does not.
+        self.disconnecting = True
+        self._stop_producer()
+        if self.stream is not None:
+            self.stream.close()
 
     def pause(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self._full = True
         if self._producer is not None:
-            self._producer.pauseProducing()
+            self._safely(self._producer.pauseProducing)
 
     def resume(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self._full = False
         if self._producer is not None:
-            self._producer.resumeProducing()
+            self._safely(self._producer.resumeProducing)
+            self._end_writing()
 
     def taken(self, count: int) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
@@ -214,12 +236,15 @@ class StreamTransport:
         self._clock.callLater(0, self._lose, error)
 
     def _lose(self, error: P2pholeError | None) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
-        if not self._connected:
+        self._stop_producer()
+        if self.connected:
+            self.connected = False
+            self._tell_lost(error)
+        else:
             self._failed(error)
-            return
+        self._gone()
+
+    def _tell_lost(self, error: P2pholeError | None) -> None:
         reason: Exception
         if error is None:
             reason = ConnectionDone()
@@ -227,10 +252,16 @@ class StreamTransport:
             reason = ConnectionAborted(str(error))
         else:
             reason = ConnectionLost(str(error))
-        try:
-            self._protocol.connectionLost(Failure(reason))
-        except Exception:
-            _log.failure("A protocol on a stream failed while it was told of its end.")
+        if self.protocol is not None:
+            try:
+                self.protocol.connectionLost(Failure(reason))
+            except Exception:
+                _log.failure("A protocol on a stream failed while it was told of its end.")
+
+    def _stop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._safely(producer.stopProducing)
 
     def _safely(self, call: Callable[[], None]) -> None:
         """A protocol that fails loses its own stream, and nobody else's."""

@@ -57,12 +57,11 @@ def _uses(given: Options, reactor: Any) -> Sequence[Use]:
     from p2phole.use.forwarding import Forwarding
 
     settings = given.settings
-    alone = settings.code is not None or settings.invite or settings.to is not None
     uses: list[Use] = [Forwarding(reactor, given.plan)]
     if given.through is not None:
         from p2phole.use.through import Through
 
-        uses.append(Through(reactor, given.through, alone))
-    elif settings.to is None and alone:
+        uses.append(Through(reactor, given.through, alone=given.by_code or settings.to is not None))
+    elif given.by_code:
         uses.append(running.UntilTheyLeave())
     return uses

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import getopt
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from getopt import GetoptError, gnu_getopt
 from typing import Any, ClassVar
 
 from twisted.python.usage import UsageError
@@ -19,6 +18,7 @@ class Options(tap.Common):
     """As those of a peer, and a code; checked, all is in :attr:`settings`.
 
     ``asks``: whether the user is to be asked for the code.
+    ``by_code``: whether there is only one to meet, and only once.
     ``wait``: seconds to wait for somebody; None: for ever.
     """
 
@@ -32,22 +32,20 @@ class Options(tap.Common):
     ]
     code: codes.Code | None = None
     asks = False
+    by_code = False
     wait: float | None = None
 
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        super().parseOptions(None if options is None else self._options_first(options))
-
-    def _options_first(self, words: Sequence[str]) -> list[str]:
-        """The same with the CODE at the end: Twisted takes everything behind it for more of it."""
+    def parseOptions(self, options: Any = None) -> None:
+        # Options behind CODE as well: Twisted's own parser stops at the first word that is none.
         try:
-            found, rest = gnu_getopt(list(words), self.shortOpt, self.longOpt)
-        except GetoptError:
-            return list(words)  # told by Twisted
-        ordered = []
-        for name, value in found:
-            takes = f"{name[2:]}=" in self.longOpt if name.startswith("--") else f"{name[1:]}:" in self.shortOpt
-            ordered += [name, value] if takes else [name]
-        return [*ordered, "--", *rest]
+            found, words = getopt.gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
+        except getopt.error as problem:
+            raise UsageError(str(problem)) from None
+        given: list[str] = []
+        for key, value in found:
+            takes = f"{key[2:]}=" in self.longOpt if key.startswith("--") else f"{key[1:]}:" in self.shortOpt
+            given += [key, value] if takes else [key]
+        super().parseOptions([*given, "--", *words])
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:
@@ -58,7 +56,7 @@ class Options(tap.Common):
                 raise UsageError(str(problem)) from None
 
     def settle(self) -> None:
-        by_code = self.code is not None or bool(self["invite"])
+        self.by_code = by_code = self.code is not None or bool(self["invite"])
         if self.code is not None and self["invite"]:
             raise UsageError("CODE and --invite exclude each other: one side invites, the other one joins")
         whom = [self.given(key) for key in ("room", "secret-file", "to")]
@@ -82,4 +80,5 @@ class Options(tap.Common):
 
     def answered(self, code: codes.Code) -> None:
         """The user has typed a code."""
+        self.by_code = True
         self.settings = replace(self.settings, code=code)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from typing import Protocol as Interface
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import ILogObserver
 
 from p2phole import launch
 from p2phole.errors import LocalError, P2pholeError
@@ -22,35 +26,70 @@ class NobodyCame(LocalError):
     """Nobody came within {seconds:.0f} s: start the other side, or wait longer with --wait."""
 
 
-def run(command: str, given: Options, build: Callable[[Any], Sequence[Use]], quiet: bool = False) -> int:
+class Face(Interface):
+    """What a command that has the terminal for itself shows in place of the lines that others write."""
+
+    log: ILogObserver
+
+    def install(self) -> None:
+        """Install a reactor; none is imported yet."""
+
+    def tell_lines(self, text: str) -> None:
+        """Show some lines of our own."""
+
+    def close(self) -> Deferred[None]:
+        """Give the terminal back, for good."""
+
+
+def run(
+    command: str,
+    given: Options,
+    build: Callable[[Any], Sequence[Use]],
+    face: Face | None = None,
+    quiet: bool = False,
+) -> int:
     """Run ``p2phole COMMAND`` to its exit status; ``build`` makes its uses, for a reactor.  ``quiet``: say only
     what is wrong."""
     if given.asks:
         from p2phole.use.ask import ask_for_code
 
         given.answered(ask_for_code())
+    if face is not None:
+        face.install()
     from twisted.internet import reactor
 
-    return launch.run(reactor, partial(_service, reactor, command, given, build), quiet)
+    log = face.log if face is not None else launch.console_log(sys.stderr, quiet)
+    return launch.run(reactor, partial(_service, reactor, command, given, build, face), log)
 
 
 def _service(
-    reactor: Any, command: str, given: Options, build: Callable[[Any], Sequence[Use]], fail: launch.Fail
+    reactor: Any,
+    command: str,
+    given: Options,
+    build: Callable[[Any], Sequence[Use]],
+    face: Face | None,
+    fail: launch.Fail,
 ) -> Any:
     # Imported when it is wanted: --help is quick without.
     from p2phole.peer.service import PeerService
+    from p2phole.peer.status_use import Status
 
-    uses = list(build(reactor))
+    uses = [*build(reactor), Status(reactor, command, given.settings)]
     if given.wait is not None:
         uses.append(Patience(given.wait))
     return PeerService(
         reactor,
         given.settings,
-        fail,
+        fail if face is None else lambda error: _fail_behind(face, fail, error),
         uses,
         finish=partial(launch.stop, reactor),
-        invited=lambda code: launch.tell_lines(invitation(command, given.settings, code)),
+        invited=lambda code: (face or launch).tell_lines(invitation(command, given.settings, code)),
     )
+
+
+def _fail_behind(face: Face, fail: launch.Fail, error: LocalError) -> None:
+    # What is written while it has the terminal goes with it.
+    face.close().addCallback(lambda _: fail(error))
 
 
 def invitation(command: str, settings: PeerSettings, code: Code) -> str:

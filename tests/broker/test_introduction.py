@@ -153,6 +153,15 @@ class IntroductionTests(SynchronousTestCase):
         assert isinstance(introduction, Introduction)
         self.assertEqual(introduction.attempt, 1)
 
+    def test_who_waits_for_one_that_goes_is_told(self) -> None:
+        first, second, third = fake_member(1), fake_member(2), fake_member(3)
+        self.arrive(first, second, third)
+        self.introductions.requested(first, second.profile.instance)
+        third.told.clear()
+        self.introductions.left(second)
+        self.assertEqual(first.told[-1], Absent(second.profile.instance, second.profile.fingerprint))
+        self.assertEqual(third.told, [])
+
     def test_what_is_known_of_the_nat_is_passed_on(self) -> None:
         first, second = fake_member(1), fake_member(2)
         first.profile.nat = Behaviour(PORT, PORT, "random", "silent")
@@ -439,6 +448,18 @@ class PreparationTests(SynchronousTestCase):
         self.assertEqual(again.told, [_wish(ready)])
         self.introductions.requested(again, ready.profile.instance)
         self.check_introduced(again, ready)
+
+    def test_who_has_asked_waits_for_one_that_comes_by_another_connection(self) -> None:
+        """And is not asked to ask: it would take that for the question it has answered already."""
+        waiting, mover = hesitant_member(1), hesitant_member(2)
+        self.meet(waiting, mover)
+        self.introductions.requested(waiting, mover.profile.instance)
+        waiting.told.clear()
+        again = hesitant_member(2)
+        self.introductions.arrived(again)
+        self.assertEqual((waiting.told, again.told), ([], [_wish(waiting)]))
+        self.introductions.requested(again, waiting.profile.instance)
+        self.check_introduced(waiting, again)
 
     def test_another_start(self) -> None:
         """As without preparation: both ask."""

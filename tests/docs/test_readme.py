@@ -17,7 +17,6 @@ from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.broker.tap import Options as BrokerOptions
-from p2phole.check.command import Options as CheckOptions
 from p2phole.commands import COMMANDS
 from p2phole.events import Event
 from p2phole.options import SECTIONS, read_config
@@ -25,8 +24,6 @@ from p2phole.peer.tap import Options as PeerOptions
 from p2phole.people.command import Options as IdOptions
 from p2phole.punch.verdict import REASONS
 from p2phole.session.frames import Kind
-from p2phole.use.chat import Options as ChatOptions
-from p2phole.use.forward import Options as ForwardOptions
 from tests.docs import PAGES, ROOT, bare, blocks, code, read, table
 from tests.natlab.__main__ import COMMANDS as LABORATORY
 from tests.natlab.__main__ import PROFILES
@@ -43,21 +40,8 @@ def long_options(options: Options) -> set[str]:
 
 
 BROKER, PEER, TWISTD = long_options(BrokerOptions()), long_options(PeerOptions()), long_options(ServerOptions())
-CHECK, ID, CHAT = (long_options(kind()) for kind in (CheckOptions, IdOptions, ChatOptions))
-FORWARD = long_options(ForwardOptions())
 PLUGINS = {"p2pbroker": BROKER, "p2ppeer": PEER}
-NONE = {"help", "version"}
-OURS = {
-    "broker": BROKER,
-    "peer": PEER,
-    "chat": CHAT,
-    "pipe": CHAT,
-    "forward": FORWARD,
-    "check": CHECK,
-    "id": ID,
-    "secret": NONE,
-    "demo": NONE,
-}
+OURS = {name: long_options(command.options()) for name, command in COMMANDS.items()}
 NATLAB = {"site", "host"}
 
 
@@ -128,7 +112,7 @@ class OptionTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """Every option that is mentioned exists somewhere."""
-        known = BROKER | PEER | CHAT | FORWARD | CHECK | ID | TWISTD | NATLAB
+        known = set.union(*OURS.values()) | TWISTD | NATLAB
         for page in PAGES:
             for line in code(page.read_text("utf-8")):
                 self.assertEqual(set(_OPTION.findall(line)) - known, set(), f"{page.name}: {line}")
@@ -171,7 +155,7 @@ class OptionTests(SynchronousTestCase):
     def test_check(self) -> None:
         """The page of ``p2phole check`` has a row for each of its options."""
         rows = table(read("docs/check.md"), "option")
-        self.assertEqual({name for row in rows for name in _OPTION.findall(row[0])}, CHECK)
+        self.assertEqual({name for row in rows for name in _OPTION.findall(row[0])}, OURS["check"])
 
     def test_laboratory(self) -> None:
         for page in PAGES:

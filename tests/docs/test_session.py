@@ -63,7 +63,7 @@ class FrameTests(SynchronousTestCase):
         """A session greets with the keys that the page shows."""
         shown = json.loads(next(frame.payload for frame, _ in self.frames() if frame.kind is Kind.HELLO))
         side = Side(Clock(), shown["session"], True)
-        (frame,) = Cable(side, Side(Clock(), "b", False)).plugs[0].frames()
+        frame, *_ = Cable(side, Side(Clock(), "b", False)).plugs[0].frames()
         greeting = json.loads(frame.payload)
         self.assertEqual(list(greeting), list(shown))
         self.assertEqual({**greeting, "software": shown["software"]}, shown)
@@ -73,7 +73,7 @@ class FrameTests(SynchronousTestCase):
         said = " ".join(PAGE.partition("## Session")[2].split())
         mib = 2**20
         for text in (
-            f"at once when {sender.ACK_BYTES // 1024} KiB or {sender.ACK_FRAMES} frames have come",
+            f"at once when {sender.ACK_BYTES // mib} MiB or {sender.ACK_FRAMES} frames have come",
             f"within {session.ACK_DELAY * 1000:.0f} ms",
             f"beyond {kept.MOST_KEPT // mib} MiB of it in a session",
             f"beyond {pool.MOST_IN_PROCESS // mib} MiB in a process, but for {pool.MODEST // mib} MiB",

@@ -99,12 +99,17 @@ class Process:
                 stdout=out,
                 stderr=err,
                 cwd=home,
-                env={**kept, "HOME": str(home), "PYTHONPATH": str(ROOT)},
+                env={**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder / "run")},
             )
 
     @property
     def told(self) -> str:
         return self._files[1].read_text()
+
+    @property
+    def output(self) -> str:
+        """What was written to standard output so far."""
+        return self._files[0].read_text()
 
     def line(self, pattern: str) -> str:
         """The first group of what is said on standard error."""
@@ -133,6 +138,7 @@ class Process:
 class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        (folder / "run").mkdir(mode=0o700)
         self.authority = Authority(folder)
         self.started: list[subprocess.Popen[bytes]] = []
 

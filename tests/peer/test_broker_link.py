@@ -14,12 +14,20 @@ from twisted.internet.tcp import makeBinding
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.errors import LocalError
-from p2phole.peer.broker_link import CONNECT_SECONDS, LONGEST_PAUSE, BrokerLink, authorities
+from p2phole.peer.broker_link import (
+    CONNECT_SECONDS,
+    LONGEST_PAUSE,
+    LONGEST_TRY,
+    URGENT_PAUSE,
+    BrokerLink,
+    authorities,
+)
 from p2phole.peer.broker_protocol import ANSWER_SECONDS, LONGEST_RETRY
 from p2phole.peer.errors import BadAuthorities, BrokerRefused, NoSuchHost, NotABroker, VersionMismatch
 from p2phole.peer.settings import BrokerAddress
+from p2phole.vitals import LEAST_SILENCE, LOOK
 from p2phole.wire.codec import encode
-from p2phole.wire.messages import Error, Message, Registered, Welcome
+from p2phole.wire.messages import Error, Message, Pong, Registered, Welcome
 from tests.peer.test_broker_protocol import WELCOME, Room, lines
 from tests.secure.parties import LEADER
 from tests.support.network import Network
@@ -68,6 +76,7 @@ class BrokerLinkTests(SynchronousTestCase):
         self.room = Room()
         self.failures: list[LocalError] = []
         self.links: list[BrokerLink] = []
+        self.urgent = False
 
     def tearDown(self) -> None:
         for link in self.links:
@@ -81,7 +90,13 @@ class BrokerLinkTests(SynchronousTestCase):
     def link(self, host: str = "192.0.2.1", random: float = 0.5) -> BrokerLink:
         binding = makeBinding("", 4000, reuseAddress=True, reusePort=True)
         link = BrokerLink(
-            self.peer, BrokerAddress(host, 9000), binding, self.room, lambda: random, self.failures.append
+            self.peer,
+            BrokerAddress(host, 9000),
+            binding,
+            self.room,
+            lambda: random,
+            self.failures.append,
+            lambda: self.urgent,
         )
         self.links.append(link)
         link.start()
@@ -101,6 +116,32 @@ class BrokerLinkTests(SynchronousTestCase):
             [connection] = self.brokers.connections
             self.assertEqual((self.registrations(), self.failures), (1, []))
             self.assertEqual(connection.transport.getPeer().port, 4000)  # type: ignore[union-attr]
+
+    def test_in_a_hurry(self) -> None:
+        """While a session waits for its connection no pause is long, and the one that passes ends."""
+        self.listen()
+        link = self.link()
+        self.network.isolate(self.machine)
+        link.drop()
+        self.network.advance(60)
+        self.urgent = True
+        link.hurry()
+        self.network.advance(7)
+        self.network.restore(self.machine)
+        before = self.network.clock.seconds()
+        self.network.run_until(lambda: self.registrations() == 2, 5)
+        self.assertLess(self.network.clock.seconds() - before, LONGEST_TRY + URGENT_PAUSE)
+
+    def test_nothing_gets_through(self) -> None:
+        self.listen()
+        link = self.link()
+        self.network.isolate(self.machine)
+        link._registering.current.send(Pong(1))  # type: ignore[union-attr]
+        before = self.network.clock.seconds()
+        self.network.run_until(lambda: "unregistered: nothing gets through to it" in self.room.told, 5)
+        self.assertLessEqual(self.network.clock.seconds() - before, LEAST_SILENCE + 2 * LOOK)
+        self.network.restore(self.machine)
+        self.network.run_until(lambda: self.registrations() == 2, 5)
 
     def test_stopped_with_a_reset(self) -> None:
         self.listen()

@@ -100,7 +100,7 @@ class ManyTests(SynchronousTestCase):
                 each.stream = self.one.session.open("thing", each)
                 each.resume()
             count = 0
-            while any(each.chunks or each.stream.waiting for each in busy):
+            while any(each.chunks or each.stream.has_more for each in busy):
                 self.assertLess(count, 5000)
                 self.cable.deliver(1)
                 self.cable.deliver(0)

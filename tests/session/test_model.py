@@ -11,22 +11,29 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2phole.session.errors import Aborted, GivenUp
 from p2phole.session.pool import Pools
 from tests.session.sides import Cable, End, Side, flush, pair
 
 
 @dataclass
 class Sent:
-    """What went into a stream at one end, and the end at which it is to come out."""
+    """What went into a stream at one end, and what was done there."""
 
     end: End
     data: bytearray = field(default_factory=bytearray)
     finished: bool = False
+    closed: bool = False
+    aborted: bool = False
+
+    def is_whole(self, other: Sent) -> bool:
+        """Whether all that went in here has to come out at the other end."""
+        return not (self.aborted or other.aborted or other.closed)
 
 
 class TwoSides(RuleBasedStateMachine):
-    """Streams opened, written, paused and finished at both sides, over links that are cut at any byte; a new
-    link may be there before the old one has ended."""
+    """Streams opened, written, paused, finished, closed and aborted at both sides, over links that are cut at any
+    byte; a new link may be there before the old one has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,32 +47,43 @@ class TwoSides(RuleBasedStateMachine):
 
     @rule(side=st.integers(0, 1))
     def open(self, side: int) -> None:
-        if len(self.mine[side]) < 2:
+        if len(self.mine[side]) < 3:
             self.count += 1
             self.mine[side].append(Sent(self.sides[side].open(b"%d" % self.count)))
 
     @rule(
         side=st.integers(0, 1),
-        index=st.integers(0, 1),
+        index=st.integers(0, 2),
         size=st.sampled_from([1, 100, 5000, 65_519, 65_520, 70_000, 200_000]),
         answer=st.booleans(),
     )
     def write(self, side: int, index: int, size: int, answer: bool) -> None:
         sent = self.pick(side, index, answer)
-        if sent is not None and not sent.finished:
+        if sent is not None and not sent.finished and not sent.end.stream.over:
             self.count += 1
             data = random.Random(self.count).randbytes(size)
             sent.data += data
             sent.end.stream.write(data)
 
-    @rule(side=st.integers(0, 1), index=st.integers(0, 1), answer=st.booleans())
+    @rule(side=st.integers(0, 1), index=st.integers(0, 2), answer=st.booleans())
     def finish(self, side: int, index: int, answer: bool) -> None:
         sent = self.pick(side, index, answer)
         if sent is not None:
             sent.finished = True
             sent.end.stream.finish()
 
-    @rule(side=st.integers(0, 1), index=st.integers(0, 1), answer=st.booleans(), reads=st.booleans())
+    @rule(side=st.integers(0, 1), index=st.integers(0, 2), answer=st.booleans(), aborts=st.booleans())
+    def end(self, side: int, index: int, answer: bool, aborts: bool) -> None:
+        sent = self.pick(side, index, answer)
+        if sent is not None and not sent.end.stream.over:
+            sent.finished = sent.closed = True
+            sent.aborted |= aborts
+            if aborts:
+                sent.end.stream.abort()
+            else:
+                sent.end.stream.close()
+
+    @rule(side=st.integers(0, 1), index=st.integers(0, 2), answer=st.booleans(), reads=st.booleans())
     def read(self, side: int, index: int, answer: bool, reads: bool) -> None:
         sent = self.pick(side, index, answer)
         if sent is not None and reads:
@@ -83,6 +101,20 @@ class TwoSides(RuleBasedStateMachine):
         for side in (0, 1):
             for end in self.sides[side].ends[len(self.theirs[side]) :]:
                 self.theirs[side].append(Sent(end))
+
+    def pairs(self) -> list[tuple[Sent, Sent]]:
+        """Both ends of each stream of which both sides know; one that was aborted early nobody else may know."""
+        self.meet()
+        found = []
+        for side in (0, 1):
+            theirs = {sent.end.stream.argument: sent for sent in self.theirs[1 - side]}
+            assert len(theirs) == len(self.theirs[1 - side])
+            for sent in self.mine[side]:
+                other = theirs.pop(sent.end.stream.argument, None)
+                if other is not None:
+                    found += [(sent, other), (other, sent)]
+            assert not theirs
+        return found
 
     @precondition(lambda self: len(self.cables) < 3)
     @rule(room=st.sampled_from([None, 1, 100_000]))
@@ -116,13 +148,10 @@ class TwoSides(RuleBasedStateMachine):
 
     @invariant()
     def a_beginning_of_what_went_in(self) -> None:
-        self.meet()
-        for side in (0, 1):
-            for mine, theirs in zip(self.mine[side], self.theirs[1 - side], strict=False):
-                assert mine.data.startswith(theirs.end.got)
-                assert theirs.data.startswith(mine.end.got)
-                assert mine.end.consumed <= len(theirs.end.got)
-                assert theirs.end.consumed <= len(mine.end.got)
+        for sent, other in self.pairs():
+            assert sent.data.startswith(other.end.got)
+            if not other.closed:
+                assert sent.end.consumed <= len(other.end.got)
         for each in self.sides:
             assert each.error is None
 
@@ -130,24 +159,26 @@ class TwoSides(RuleBasedStateMachine):
         for cable in self.cables:
             cable.cut()
         self.clock.advance(1)
-        self.meet()
         last = Cable(*self.sides)
         for _ in range(100):
             flush(self.clock, last)
             self.meet()
-            for sent in [*self.mine[0], *self.mine[1], *self.theirs[0], *self.theirs[1]]:
+            everything = [*self.mine[0], *self.mine[1], *self.theirs[0], *self.theirs[1]]
+            for sent in everything:
                 sent.end.stream.resume()
                 sent.end.stream.finish()
-            if all(end.stream.over for side in self.sides for end in side.ends):
+            if all(sent.end.stream.over for sent in everything):
                 break
         self.a_beginning_of_what_went_in()
-        for side in (0, 1):
-            assert len(self.mine[side]) == len(self.theirs[1 - side])
-            for mine, theirs in zip(self.mine[side], self.theirs[1 - side], strict=True):
-                assert (mine.data, theirs.data) == (theirs.end.got, mine.end.got)
-                assert [mine.end.told[-1], theirs.end.told[-1]] == ["ended", "ended"]
-                assert mine.end.error is theirs.end.error is None
-                assert (mine.end.consumed, theirs.end.consumed) == (len(mine.data), len(theirs.data))
+        for sent, other in self.pairs():
+            if sent.is_whole(other):
+                assert other.end.got == sent.data
+                assert sent.end.consumed == len(sent.data) or sent.closed
+            if not (sent.closed or other.closed):
+                assert sent.end.error is None
+            assert not sent.aborted or isinstance(sent.end.error, GivenUp)
+        for sent in everything:
+            assert sent.end.told[-1] == "ended"
         flush(self.clock, last)
         assert self.pools.kept.used == self.pools.unread.used == 0
         for each in self.sides:
@@ -177,11 +208,15 @@ class EveryPointTests(SynchronousTestCase):
             end.stream.write(b"%d to you" % number)
             end.stream.write(b"%d and more" % number)
             end.stream.finish()
+        closes, breaks = one.open(b"closes"), two.open(b"breaks")
+        closes.stream.write(b"said, and nothing heard")
+        closes.stream.close()
+        breaks.stream.write(b"cut short")
         for side in (one, two):
             side.answer = lambda stream, end: (stream.accept(end), stream.write(b"back"), stream.finish())[0]
         cable, arrived = Cable(one, two), 0
         left = 2**40 if cut is None else cut
-        for _ in range(200):
+        for turn in range(170):
             for to in (0, 1):
                 count = cable.deliver(to, min(left, size))
                 arrived += count
@@ -197,20 +232,20 @@ class EveryPointTests(SynchronousTestCase):
                     again.deliver(1 - arrived % 2)
                 cable.cut()
                 cable = again
+            if turn == 40:
+                breaks.stream.abort("enough")
             clock.advance(0.01)
-        told = [[(bytes(end.got), end.error, end.told[-1]) for end in side.ends] for side in (one, two)]
-        self.assertEqual(
-            (told, [bytes(end.got) for end in ends]),
-            (
-                [
-                    [(b"2 to you2 and more", None, "ended")],
-                    [(b"0 to you0 and more", None, "ended"), (b"1 to you1 and more", None, "ended")],
-                ],
-                [b"back"] * 3,
-            ),
-            f"cut after {cut} bytes",
-        )
-        self.assertEqual([each.error for each in (*ends, one, two)], [None] * 5)
+        what = f"cut after {cut} bytes"
+        there = {end.stream.argument: end for side in (one, two) for end in side.ends}
+        for number, name in enumerate((b"a", b"b", b"c")):
+            self.assertEqual(there[name].got, b"%d to you%d and more" % (number, number), what)
+            self.assertEqual(ends[number].got, b"back", what)
+        self.assertEqual((there[b"closes"].got, closes.got), (b"said, and nothing heard", b""), what)
+        self.assertTrue(b"cut short".startswith(there[b"breaks"].got), what)
+        self.assertEqual((type(breaks.error), type(there[b"breaks"].error)), (GivenUp, Aborted), what)
+        self.assertEqual([end.error for end in (*ends, closes, there[b"a"], there[b"b"])], [None] * 6, what)
+        self.assertEqual({end.told[-1] for end in (*ends, closes, breaks, *there.values())}, {"ended"}, what)
+        self.assertEqual((one.error, two.error, len(there)), (None, None, 5), what)
         return arrived
 
     def test_at_every_byte(self) -> None:
@@ -218,6 +253,7 @@ class EveryPointTests(SynchronousTestCase):
         self.assertGreater(total, 500)
         for cut in range(1, total):
             self.conversation(cut)
+        for cut in range(1, total, 3):
             self.conversation(cut, overlap=True, size=7 if cut % 2 else 400)
 
 

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.peer.settings import RESUME_FOR
-from p2phole.session.attachment import TICK
+from p2phole.session.attachment import LINGER, TICK
 from p2phole.session.errors import Forgotten, GaveUp, SessionOver
 from p2phole.session.frames import MOST, BadFrame, Frame, Kind
 from p2phole.session.kept import MOST_KEPT
@@ -56,18 +56,40 @@ class OneSide(SynchronousTestCase):
 
 class GreetingTests(OneSide):
     def test_first_on_the_link(self) -> None:
-        [frame] = self.plug.frames()
+        frame, *_ = self.plug.frames()
         greeting = json.loads(frame.payload)
         self.assertEqual((frame.kind, frame.number), (Kind.HELLO, 0))
         self.assertEqual((greeting["version"], greeting["session"], greeting["resumes"]), (2, "one", None))
 
-    def test_nothing_is_sent_before_the_other_side_has_greeted(self) -> None:
+    def test_what_is_offered_goes_with_it_and_nothing_else(self) -> None:
         self.side.open().stream.write(b"early")
-        self.assertEqual(shown(self.plug.frames()), ["HELLO 0"])
+        self.assertEqual(shown(self.plug.frames()), ["HELLO 0", "OFFER 1"])
         self.receive(hello())
-        self.assertEqual(shown(self.plug.frames()), ["OFFER 1"])
+        self.assertEqual(self.plug.frames(), [])
         self.receive(Frame(Kind.OFFER, 1, b"thing"))
         self.assertEqual(shown(self.plug.frames()), ["OPEN 2", "DATA 3"])
+
+    def test_that_goes_again_where_the_other_side_may_not_have_it(self) -> None:
+        self.plug.frames()
+        assert self.plug.attachment is not None
+        self.plug.attachment.lost()
+        self.side.session.offer("more", lambda stream: None)
+        self.assertEqual(self.plug.frames(), [])
+        self.plug = Plug()
+        self.plug.attachment = self.side.session.attach(self.plug)
+        self.assertEqual(shown(self.plug.frames()), ["HELLO 0", "OFFER 1", "OFFER 2"])
+        self.receive(hello(resumes="one", number=1))
+        self.assertEqual(self.plug.frames(), [])
+
+    def test_what_was_missed_waits_for_it(self) -> None:
+        self.receive(hello(), Frame(Kind.OFFER, 1, b"thing"))
+        self.plug.frames()
+        self.side.session.offer("more", lambda stream: None)
+        self.plug = Plug()
+        self.plug.attachment = self.side.session.attach(self.plug)
+        self.assertEqual(shown(self.plug.frames()), ["HELLO 1"])
+        self.receive(hello(resumes="one", number=1))
+        self.assertEqual(shown(self.plug.frames()), ["OFFER 2"])
 
     def test_it_must_come_first_and_once(self) -> None:
         for frame in (
@@ -102,14 +124,35 @@ class GreetingTests(OneSide):
             b"[" * 4000,
         ):
             self.setUp()
-            told = self.refused(Frame(Kind.HELLO, 0, payload))
+            self.receive(Frame(Kind.HELLO, 0, payload))
+            self.clock.advance(LINGER)
+            told = self.refused()
             self.assertTrue("makes no sense" in told or "another version" in told, payload)
 
     def test_another_version_says_which_side_to_update(self) -> None:
         for version, side in ((3, "this"), (1, "the other"), ("x", "the other"), (None, "the other")):
             self.setUp()
-            payload = json.dumps({"version": version, "session": "two"}).encode()
-            self.assertIn(f"update {side} side", self.refused(Frame(Kind.HELLO, 0, payload)))
+            greeting = {"version": version, "session": "two", "software": "p2phole 9.1\x1b[2J" + "!" * 99}
+            self.receive(Frame(Kind.HELLO, 0, json.dumps(greeting).encode()))
+            # The other side is to read our greeting as well; what else it sends does not matter.
+            self.assertIsNone(self.side.error)
+            self.clock.advance(LINGER)
+            told = self.refused(Frame(Kind.OFFER, 7))
+            self.assertRegex(
+                told,
+                r"^The other side runs p2phole 9\.1[^\x1b]{0,8}\[2J!{1,52}, this one p2phole [0-9.]+, and the two "
+                rf"cannot talk: update {side} side\.$",
+            )
+            self.assertLess(len(told), 200)
+
+    def test_another_version_that_says_nothing_of_its_software(self) -> None:
+        for software in (None, 7, ["x"]):
+            self.setUp()
+            payload = json.dumps({"version": 3, "software": software}).encode()
+            self.receive(Frame(Kind.HELLO, 0, payload))
+            self.plug.attachment.lost()
+            self.assertIn("runs another version, this one p2phole", self.refused())
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_only_this_very_session_is_resumed(self) -> None:
         for greeting in (
@@ -481,7 +524,7 @@ class BoundTests(SynchronousTestCase):
         # Nobody acknowledges: nothing is delivered.
         self.assertLessEqual(one.pools.kept.used, MOST_KEPT)
         self.assertGreater(one.pools.kept.used, MOST_KEPT - MOST * 2)
-        self.assertGreater(sum(end.stream.waiting for end in ends), 0)
+        self.assertGreater(sum(end.stream.has_more for end in ends), 0)
         for _ in range(10):
             flush(clock, cable)
         self.assertEqual(sum(len(end.got) for end in two.ends), 80 * 65_520)

@@ -291,7 +291,7 @@ class CreditTests(StreamTestCase):
         here.stream.write(bytes(1_000_000))
         self.settle()
         self.assertEqual(self.two.pools.unread.used, INITIAL_WINDOW)
-        self.assertEqual((here.told[-1], here.stream.waiting), ("pause", 1_000_000 - INITIAL_WINDOW))
+        self.assertEqual((here.told[-1], here.stream.has_more), ("pause", True))
         self.assertEqual((bytes(there.got), here.consumed), (b"", 0))
         there.stream.resume()
         for _ in range(5):
@@ -303,7 +303,7 @@ class CreditTests(StreamTestCase):
         here, there = self.opened()
         here.stream.write(bytes(8_000_000))
         trips = 0
-        while here.stream.waiting:
+        while here.stream.has_more:
             self.settle()
             trips += 1
         self.assertLess(trips, 8)
@@ -351,7 +351,7 @@ class CreditTests(StreamTestCase):
         self.assertEqual(sizes, [MOST_PAYLOAD])  # and then there is no credit
         sizes.clear()
         # As much as the other side has ever had credit for, and a producer's chunks of 64 KiB.
-        here.stream._credit(0, 40 * MOST_PAYLOAD)
+        here.stream._out.credit(0, 40 * MOST_PAYLOAD)
         sizes = [len(frame.payload) for frame in self.cable.plugs[0].frames()]
         self.assertEqual(sizes, [MOST_PAYLOAD] * 39)
 

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITransport
+from twisted.internet.interfaces import IAddress, IConsumer, IHalfCloseableProtocol, IPushProducer, ITransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.protocols.basic import FileSender, LineReceiver
@@ -23,10 +23,11 @@ from p2phole.session.attachment import Attachment
 from p2phole.session.errors import NotOffered, Refused
 from p2phole.session.frames import MOST
 from p2phole.session.link import attach
+from p2phole.session.peer_address import PeerAddress
 from p2phole.session.pool import Pools
 from p2phole.session.session import Session
 from p2phole.session.streams import Stream
-from p2phole.session.transport import PeerAddress, StreamTransport
+from p2phole.session.transport import StreamTransport
 from tests.secure.parties import credentials
 from tests.session.sides import End, flush, pair
 
@@ -56,12 +57,13 @@ class Keeper(Protocol):
 class HalfKeeper(Keeper):
     """And is told of half-close."""
 
-    ended = False
+    ended = written = False
 
     def readConnectionLost(self) -> None:
         self.ended = True
 
-    def writeConnectionLost(self) -> None: ...
+    def writeConnectionLost(self) -> None:
+        self.written = True
 
 
 class Producer:
@@ -90,6 +92,8 @@ class TransportTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.one, self.two, self.cable = pair(self.clock)
+        self.settle()
+        self.idle = self.clock.getDelayedCalls()
 
     def joined(self, here: Any, there: Any) -> tuple[StreamTransport, StreamTransport]:
         """Two protocols on one stream."""
@@ -111,6 +115,12 @@ class ProtocolTests(TransportTestCase):
         self.assertEqual((transport.getHost(), transport.getPeer()), (ALICE, BOB))
         self.assertEqual((hash(ALICE) == hash(PeerAddress("alice", "a" * 64)), ALICE == BOB), (True, False))
         self.assertIn("alice", repr(ALICE))
+        verifyObject(IAddress, ALICE)
+        # What conch and others call without asking whether it is TCP.
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        self.assertTrue(transport.getTcpNoDelay() and transport.getTcpKeepAlive())
+        self.assertTrue(transport.connected)
 
     def test_lines_both_ways(self) -> None:
         class Echo(LineReceiver):
@@ -151,8 +161,9 @@ class ProtocolTests(TransportTestCase):
         transport, other = self.joined(here, there)
         transport.write(b"question")
         transport.loseWriteConnection()
+        self.assertFalse(here.written)  # not from within the call
         self.settle()
-        self.assertEqual((there.got, there.ended, there.reason), (b"question", True, None))
+        self.assertEqual((there.got, there.ended, there.reason, here.written), (b"question", True, None, True))
         other.write(b"answer")
         other.loseConnection()
         self.settle()
@@ -237,33 +248,96 @@ class ProducerTests(TransportTestCase):
         for _ in range(8):
             self.settle()
         self.assertEqual((producer.chunks, len(there.got)), (0, 30 * 65_536))
-        transport.loseConnection()
-        self.settle()
-        self.assertIsNone(here.reason)  # not before the producer has written all
-        transport.unregisterProducer()
+        transport.loseConnection()  # as with TCP, which waits for a push producer only while that is paused
         self.settle()
         self.assertIsInstance(here.reason and here.reason.value, ConnectionDone)
+        self.assertEqual(producer.told[-1], "stop")
+
+    def test_a_push_producer_that_is_paused_writes_to_its_end(self) -> None:
+        for end in (StreamTransport.loseConnection, StreamTransport.loseWriteConnection):
+            here, there = HalfKeeper(), HalfKeeper()
+            transport, other = self.joined(here, there)
+            other.pauseProducing()
+            producer = Producer(transport, 9)
+            transport.registerProducer(producer, True)
+            producer.resumeProducing()
+            end(transport)
+            self.assertTrue(producer.chunks)
+            other.resumeProducing()
+            for _ in range(5):
+                self.settle()
+            self.assertEqual((producer.chunks, len(there.got), there.ended), (0, 9 * 65_536, True))
+            other.loseConnection()
+            self.settle()
+            self.assertIsInstance(here.reason and here.reason.value, ConnectionDone)
+
+    def test_a_dead_producer_holds_up_nothing(self) -> None:
+        """As portforward leaves one: the connection that it wrote from is gone, and nobody unregisters it."""
+        here, there = Keeper(), Keeper()
+        transport, other = self.joined(here, there)
+        other.pauseProducing()
+        producer = Producer(transport, 9)
+        transport.registerProducer(producer, True)
+        producer.resumeProducing()
+        producer.chunks = 0
+        transport.loseConnection()
+        other.resumeProducing()
+        for _ in range(5):
+            self.settle()
+        self.assertIsInstance(there.reason and there.reason.value, ConnectionDone)
 
     def test_a_pull_producer(self) -> None:
         here, there = Keeper(), Keeper()
-        transport, _ = self.joined(here, there)
+        transport, other = self.joined(here, there)
         data = bytes(range(256)) * 3000
-        # What asks a pull producer for more does so once a turn.
-        turns: list[Any] = []
-        self.patch(
-            __import__("twisted.internet._producer_helpers").internet._producer_helpers,
-            "cooperate",
-            lambda iterator: turns.append(iterator) or _Task(),
-        )
-        done = FileSender().beginFileTransfer(BytesIO(data), transport)
-        for _ in range(200):
-            next(turns[0], None)
+        file = BytesIO(data)
+        done = FileSender().beginFileTransfer(file, transport)
+        transport.loseConnection()
+        other.pauseProducing()
+        for _ in range(20):
             self.settle()
-            if len(there.got) == len(data):
-                break
-        next(turns[0], None)
+        self.assertNoResult(done)
+        self.assertLess(file.tell(), 3 * 65_536)  # what credit allows, and what waits beyond that
+        other.resumeProducing()
+        for _ in range(20):
+            self.settle()
         self.successResultOf(done)
         self.assertEqual(there.got, data)
+        self.assertIsInstance(here.reason and here.reason.value, ConnectionDone)
+        self.assertEqual(self.clock.getDelayedCalls(), self.idle)
+
+    def test_a_pull_producer_that_fails(self) -> None:
+        class Failing(Producer):
+            def resumeProducing(self) -> None:
+                raise ZeroDivisionError
+
+        here, there = Keeper(), Keeper()
+        transport, _ = self.joined(here, there)
+        producer = Failing(transport, 1)
+        transport.registerProducer(producer, False)
+        self.settle()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(producer.told, ["stop"])
+        self.assertIsInstance(there.reason and there.reason.value, ConnectionLost)
+
+    def test_who_is_told_no_more_produces_no_more(self) -> None:
+        """A protocol without half-close, whose other side has ended: what it has written arrives all the same."""
+        here, there = HalfKeeper(), Keeper()
+        transport, other = self.joined(here, there)
+        transport.pauseProducing()
+        producer = Producer(other, 30)
+        other.registerProducer(producer, True)
+        producer.resumeProducing()
+        transport.loseWriteConnection()
+        self.settle()
+        self.assertEqual(producer.told[-1], "stop")
+        self.assertIsNone(there.reason)
+        transport.resumeProducing()
+        for _ in range(5):
+            self.settle()
+        self.assertEqual(len(here.got), (30 - producer.chunks) * 65_536)
+        self.assertIsInstance(there.reason and there.reason.value, ConnectionDone)
+        other.unregisterProducer()
 
     def test_what_is_produced_for_nobody(self) -> None:
         here, there = Keeper(), Keeper()
@@ -284,14 +358,6 @@ class ProducerTests(TransportTestCase):
         producer = Producer(transport, 1)
         transport.registerProducer(producer, True)
         self.assertEqual(producer.told, ["pause"])
-
-
-class _Task:
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 class OverTLS(Protocol):

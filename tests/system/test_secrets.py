@@ -111,10 +111,12 @@ class SecretTests(SecretCase):
     def test_rehearsed_before_anybody_is_there(self) -> None:
         rehearsed: list[str] = []
         self.patch(agreement, "rehearse", lambda: rehearsed.append("spake2"))
-        self.peer("alice", None)
+        alice = self.peer("alice", None)
+        self.world.until(lambda: alice.all(events.Registered))
         self.assertEqual(rehearsed, [])
-        self.peer("bob")
-        self.assertEqual(rehearsed, ["spake2"])
+        bob = self.peer("bob")
+        self.world.until(lambda: rehearsed)
+        self.assertEqual((rehearsed, bob.all(events.Registered)), (["spake2"], []))
 
     def test_another_secret_is_refused_on_both_sides_within_five_seconds(self) -> None:
         alice, bob = self.peer("alice"), self.peer("bob", OTHER)

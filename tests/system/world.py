@@ -31,6 +31,13 @@ _KEYS = [Credentials.of(Ed25519PrivateKey.generate()) for _ in range(12)]
 E = TypeVar("E", bound=events.Event)
 
 
+def interfaces_of(host: Host) -> tuple[InterfaceAddress, ...]:
+    """What ``ifaddr`` would say there."""
+    own = [ip_interface(f"{text}/{64 if ':' in text else 24}") for text in host.addresses]
+    own += [ip_interface("127.0.0.1/8"), ip_interface("::1/128")]
+    return tuple(InterfaceAddress(each.ip, each.network) for each in own)
+
+
 class FakeConsole:
     """In place of standard input and output."""
 
@@ -91,7 +98,7 @@ class Peer:
             given,
             self.errors.append,
             [lines, *uses],
-            interfaces=self._interfaces,
+            interfaces=lambda: interfaces_of(host),
             sink=self,
             credentials=self.credentials,
             instance=f"{number + 1:x}".rjust(4, "0").ljust(32, "0"),
@@ -101,11 +108,6 @@ class Peer:
         )
         self.service.privilegedStartService()
         self.service.startService()
-
-    def _interfaces(self) -> tuple[InterfaceAddress, ...]:
-        own = [ip_interface(f"{text}/{64 if ':' in text else 24}") for text in self.host.addresses]
-        own += [ip_interface("127.0.0.1/8"), ip_interface("::1/128")]
-        return tuple(InterfaceAddress(each.ip, each.network) for each in own)
 
     def emit(self, event: events.Event) -> None:
         """See :class:`~p2phole.events.EventSink`."""

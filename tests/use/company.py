@@ -102,13 +102,12 @@ class Acquaintance:
         self.gone = False
         self.cable: _Cable | None = None
 
-    def linked(self) -> None:
-        first = self not in self.mine.partners
+    def meet(self) -> None:
+        """A link is there, and the session has not heard of it yet."""
         self.path = Path(Endpoint.make("192.0.2.1", 1), Endpoint.make("192.0.2.2", 2), "host", None)
-        if first:
+        if self not in self.mine.partners:
             self.mine.partners = [*self.mine.partners, self]
             self.mine.use.met(self)
-        self.mine.use.linked(self)
 
     def unlinked(self) -> None:
         if self.path is not None and not self.gone:
@@ -147,9 +146,10 @@ class _Cable(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
+        self.partner.meet()
         self.attachment = attach(self.partner.session, transport, transport.abortConnection)
         self.partner.cable = self
-        self.partner.linked()
+        self.partner.mine.use.linked(self.partner)
 
     def dataReceived(self, data: bytes) -> None:
         self.attachment.receive(data)

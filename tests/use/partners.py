@@ -70,9 +70,10 @@ class Pairing:
         for host, partner in zip(self.hosts, self.partners, strict=True):
             partner.side.over = lambda error, host=host, partner=partner: host.use.over(partner, error)  # type: ignore[method-assign,misc]
             host.partners = [*host.partners, partner]
-        self.cable = Cable(partners_side(self.partners[0]), partners_side(self.partners[1]))
         for host, partner in zip(self.hosts, self.partners, strict=True):
             host.use.met(partner)
+        self.cable = Cable(partners_side(self.partners[0]), partners_side(self.partners[1]))
+        for host, partner in zip(self.hosts, self.partners, strict=True):
             host.use.linked(partner)
 
     def cut(self) -> None:

@@ -39,6 +39,12 @@ class OptionsTests(SynchronousTestCase):
         for typed in (["7-velvet-ocean"], ["7", "Velvet", "OCEAN"], ["7 velvet ocean"]):
             self.assertEqual(self.parse(*typed).settings.code, CODE)
 
+    def test_options_behind_it(self) -> None:
+        options = self.parse("7", "velvet", "--name", "me", "ocean", "--map-port", "--wait=5")
+        self.assertEqual((options.settings.code, options.settings.name, options.wait), (CODE, "me", 5.0))
+        self.assertTrue(options.settings.map_port)
+        self.assertIn("nonsense", self.refused("7-velvet-ocean", "--nonsense"))
+
     def test_what_is_no_code(self) -> None:
         self.assertIn("velvet", self.refused("7-velvt-ocean"))
         self.assertIn("number", self.refused("velvet-ocean"))
