@@ -63,6 +63,14 @@ class NotBroker(RemoteProtocolError):
     """{why}."""
 
 
+class CutOff(RemoteProtocolError):
+    """{why}."""
+
+
+class Unwanted(RemoteProtocolError):
+    """{why}."""
+
+
 class CertificateRefused(RemoteProtocolError):
     """{why}."""
 
@@ -311,11 +319,11 @@ class BrokerProtocol(LineReceiver):
 
     def _cut_off(self) -> None:
         self.was_cut_off = True
-        self._machine.ended(NotBroker(why="nothing gets through to it"))
+        self._machine.ended(CutOff(why="nothing gets through to it"))
 
     def abort(self) -> None:
         """This peer wants the connection no more."""
-        self._machine.ended(NotBroker(why="this peer closed the connection"))
+        self._machine.ended(Unwanted(why="this peer closed the connection"))
 
 
 def _explained(reason: Failure) -> RemoteProtocolError:

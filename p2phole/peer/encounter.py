@@ -151,8 +151,13 @@ class Encounter:
             held=trust.demands_proof,
         )
         self._make_way(start)
+        before = self._attempt
+        self._end_attempt()
         self._before = [*self._before[-1:], presence.about_to_dial(start.candidates)]
         machine = attempt(start)
+        if before is not None:
+            before[1].hand_over(start)
+            before[0].cancel()
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)
         presence.discovered().addCallback(lambda _: self._meet_by_chance(start, message))
@@ -179,7 +184,7 @@ class Encounter:
         return to_dial((*candidates, *self._worked), message.observed, here, proven)
 
     def _make_way(self, start: Start) -> None:
-        here = {interface.ip for interface in self._company.presence.surroundings.interfaces}
+        here = self._company.presence.addresses
         self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
 
     def _refuted(self, why: str) -> None:
@@ -250,6 +255,10 @@ class Encounter:
     def is_connected(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         return self.is_linked
+
+    def is_awaited(self) -> bool:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        return self.conversation.is_open and not self.conversation.is_healthy
 
     def tell_introduced(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""

@@ -289,6 +289,9 @@ class PeerService(Service):
     def absent(self, message: Absent) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         self._members.absent(message)
+        # It may have had a connection of which this side does not know, and have gone where they meet again.
+        if self.trust.meet_again():
+            self._broker.drop()
 
     def letter(self, message: Letter) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -336,11 +339,11 @@ class PeerService(Service):
             self._want(encounter)
 
     def _want(self, encounter: Encounter) -> None:
+        # What has cut off one of them may have cut off the broker as well.
+        self._broker.hurry()
         if self.trust.meet_again():
             self._broker.drop()  # to be registered where the other one will be
             return
-        # What has cut off one of them may have cut off the broker as well.
-        self._broker.hurry()
         if self._link is not None:
             self.presence.tell_broker()
             self._link.press()
@@ -385,7 +388,7 @@ class PeerService(Service):
         changed = self.presence.look_around()
         if changed:
             _log.info("This machine's addresses have changed.")
-            here = {interface.ip for interface in self.presence.surroundings.interfaces}
+            here = self.presence.addresses
             for conversation in self._conversations:
                 path = conversation.path
                 if path is not None and path.local.ip not in here:

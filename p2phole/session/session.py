@@ -72,7 +72,7 @@ class Session:
         self._sender = Sender(pools.kept)
         self._table = Table(self._sender, pools.unread, leads, self._soon)
         self._later: IDelayedCall | None = None
-        self._progress = 0.0
+        self._progress = clock.seconds()
         """When the other side acknowledged something last, or something became due that had not been."""
         self._error: P2pholeError | None = None
         self._leaving = False
@@ -214,7 +214,7 @@ class Session:
 
     def died(self, attachment: Attachment, why: str) -> None:
         """See :class:`~p2phole.session.attachment.Upper`."""
-        spare = self._links.current is not None and attachment is not self._links.current
+        spare = self._links.current is not None and self._links.newest is not None
         attachment.fail()
         if not spare:
             self._user.died(why)

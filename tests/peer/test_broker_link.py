@@ -25,7 +25,7 @@ from p2phole.peer.broker_link import (
 from p2phole.peer.broker_protocol import ANSWER_SECONDS, LONGEST_RETRY
 from p2phole.peer.errors import BadAuthorities, BrokerRefused, NoSuchHost, NotABroker, VersionMismatch
 from p2phole.peer.settings import BrokerAddress
-from p2phole.vitals import LEAST_SILENCE, LOOK
+from p2phole.vitals import LEAST_SILENCE, LOOK, PRESSED_SILENCE
 from p2phole.wire.codec import encode
 from p2phole.wire.messages import Error, Message, Pong, Registered, Welcome
 from tests.peer.test_broker_protocol import WELCOME, Room, lines
@@ -142,6 +142,52 @@ class BrokerLinkTests(SynchronousTestCase):
         self.assertLessEqual(self.network.clock.seconds() - before, LEAST_SILENCE + 2 * LOOK)
         self.network.restore(self.machine)
         self.network.run_until(lambda: self.registrations() == 2, 5)
+
+    def test_in_a_hurry_on_a_slow_path(self) -> None:
+        self.network.move(self.peer, ["192.0.2.2"], delay=2.0)  # one way
+        self.urgent = True
+        self.link()
+        self.network.advance(5)  # refused
+        self.listen()
+        self.network.run_until(lambda: self.registrations() == 1, 60)
+
+    def test_nothing_gets_through_before_it_was_ever_registered(self) -> None:
+        for answers in ({}, {b'"hello"': lines(WELCOME)}):
+            self.setUp()
+            self.listen()
+            self.brokers.answers, whole = answers, self.brokers.answers
+            link = self.link()
+            self.network.isolate(self.machine)
+            link._registering.current.send(Pong(1))  # type: ignore[union-attr]
+            self.network.advance(5)
+            self.brokers.answers = whole
+            self.network.restore(self.machine)
+            self.network.run_until(lambda: self.registrations() == 1, 15)
+            self.assertEqual(self.failures, [])
+
+    def test_dropped_before_it_was_ever_registered(self) -> None:
+        for answers in ({}, {b'"hello"': lines(WELCOME)}):
+            self.setUp()
+            self.listen()
+            self.brokers.answers, whole = answers, self.brokers.answers
+            link = self.link()
+            link.drop()
+            self.brokers.answers = whole
+            self.network.run_until(lambda: self.registrations() == 1, 5)
+            self.assertEqual(self.failures, [])
+    def test_nothing_gets_through_while_a_session_waits(self) -> None:
+        """A new connection through which nothing gets is soon found out."""
+        self.listen()
+        link = self.link()
+        self.urgent = True
+        link.drop()
+        first = link._registering.current
+        self.network.run_until(lambda: link._registering.current is not first, 5)
+        self.network.isolate(self.machine)
+        before = self.network.clock.seconds()
+        current: Any = link._registering.current
+        self.network.run_until(lambda: current.was_cut_off, 5)
+        self.assertLess(self.network.clock.seconds() - before, PRESSED_SILENCE + 3 * LOOK)
 
     def test_stopped_with_a_reset(self) -> None:
         self.listen()

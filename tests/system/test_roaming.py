@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from typing import NoReturn
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
@@ -80,6 +83,20 @@ class SilenceTests(RoamingTestCase):
         world.until(lambda: "into the silence" in alice.texts("out"), 10)
         self.check_once_and_in_order(alice, bob, ["into the silence"])
 
+    def test_between_the_two_alone(self) -> None:
+        for seconds in (20, 60, 150, 300):  # the broker is there for both, and they try in vain
+            world, alice, bob, _mine, _theirs = behind_routers(stray="drop")
+            world.net.cut(alice.host, bob.host)
+            alice.say("again and again")
+            world.net.advance(seconds)
+            world.net.restore(alice.host, bob.host)
+            before = world.clock.seconds()
+            world.until(lambda: "again and again" in bob.texts(), 20)  # noqa: B023 (called at once)
+            self.assertLess(world.clock.seconds() - before, 5, seconds)
+            ends = len(alice.all(events.Connected)) + len(alice.all(events.Failed))
+            world.until(lambda: resumed(alice), 5)  # noqa: B023
+            self.assertEqual(len(alice.all(events.Introduced)), ends)
+
     def test_for_long(self) -> None:
         world, alice, bob, _mine, _theirs = behind_routers(stray="drop")
         world.net.isolate(alice.host)
@@ -111,6 +128,32 @@ class MachineTests(RoamingTestCase):
         # The old link stayed until the new one was proven.
         self.assertEqual([event.reason for event in alice.all(events.Disconnected)], ["replaced"])
         self.assertTrue(resumed(alice))
+
+    def test_another_address_before_the_broker_was_ever_reached(self) -> None:
+        world = World(broker=False)
+        alice = world.peer(world.site("alice"))
+        world.net.advance(2)
+        world.net.move(alice.host, ["192.0.2.77"])
+        world.net.advance(2)
+        world.start_broker()
+        world.until(lambda: alice.all(events.Registered), 20)
+        world.net.move(alice.host, ["192.0.2.78"])  # it still looks
+        world.until(lambda: len(alice.all(events.Registered)) == 2, 5)
+
+    def test_addresses_that_cannot_be_read_for_a_while(self) -> None:
+        world = World()
+        alice = world.peer(world.site("alice"))
+        world.net.advance(2)
+        interfaces = alice.service.presence._interfaces
+
+        def out_of_descriptors() -> NoReturn:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        alice.service.presence._interfaces = out_of_descriptors
+        world.net.advance(2)
+        alice.service.presence._interfaces = interfaces
+        world.net.move(alice.host, ["192.0.2.77"])
+        world.until(lambda: len(alice.all(events.Registered)) == 2, 5)
 
     def test_sleep(self) -> None:
         world = World()
@@ -163,6 +206,39 @@ class CodeTests(RoamingTestCase):
         self.assertEqual(alice.service.trust.room, bob.service.trust.room)
         self.assertNotEqual(alice.service.trust.room, ("secret", hashed("lobby")))
         self.assertEqual({event.authenticated for event in bob.all(events.Connected)}, {"secret"})
+
+    def test_only_one_of_them_knew_of_the_connection(self) -> None:
+        world = World()
+        codes: list[Code] = []
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), invite=True, invited=codes.append)
+        world.until(lambda: codes)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+        world.until(lambda: alice.all(events.Connected) or bob.all(events.Connected))
+        first, second = (alice, bob) if alice.all(events.Connected) else (bob, alice)
+        self.assertEqual(second.all(events.Connected), [])
+        world.net.cut(alice.host, bob.host)  # the last byte of their agreement is lost
+        [encounter] = first.service._members
+        encounter.conversation.hang_up("lost")
+        world.net.advance(8)
+        world.net.restore(alice.host, bob.host)
+        world.until(lambda: second.all(events.Connected), 60)
+        second.say("there you are")
+        world.until(lambda: "there you are" in first.texts())
+        self.assertEqual((alice.errors, bob.errors), ([], []))
+
+    def test_the_broker_is_restarted_before_they_are_connected(self) -> None:
+        world = World()
+        codes: list[Code] = []
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), invite=True, invited=codes.append)
+        world.until(lambda: codes)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+        world.net.cut(alice.host, bob.host)
+        world.until(lambda: all(peer.service.trust._partner for peer in (alice, bob)))
+        world.broker_host.crash()
+        world.net.advance(3)
+        world.start_broker()
+        world.net.restore(alice.host, bob.host)
+        world.connected(limit=40)
 
     def test_one_of_them_is_registered_anew_long_after(self) -> None:
         world = World()

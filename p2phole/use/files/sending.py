@@ -35,6 +35,11 @@ from p2phole.use.files.source import Changed, Sources
 LEAST = 8 * 1024
 """Bytes of a file that are read at a time, at the least."""
 
+MOST_AHEAD = 500
+"""Entries that are compared together."""
+MOST_BYTES_AHEAD = 16 * 1024 * 1024
+"""And bytes of them, but for the last one."""
+
 Work = Callable[..., Deferred[Any]]
 """Calls what blocks, elsewhere."""
 
@@ -95,6 +100,8 @@ class Sending:
         """What is left of the list."""
         self._sending = False
         self._next = 0
+        self._known: dict[int, bytes | OSError | None] = {}
+        """Digests of the next ones that may be there."""
         self._begun = 0
         """What :attr:`_passed` was at the beginning of the entry."""
         self._reading: Any = None
@@ -250,53 +257,81 @@ class Sending:
 
     def _send_next(self, at: int) -> None:
         entry, have = self._sources.entries[at], self._plan.get(at)
-        if entry.size is None or (have is not None and have.skip and not have.copies):
+        if entry.size is None:
             self._next += 1
-            self._passed += entry.size or 0
         elif have is None:
             self._open(at, entry, 0, hashlib.sha256())
+        elif have.copies and at not in self._known:
+            self._look_ahead(at)
         else:
-            self._user.file(entry.path)
-            self._compare(at, entry, have)
-
-    def _compare(self, at: int, entry: Entry, have: Have) -> None:
-        """What the other side has is compared by digests, those of copies first."""
-        assert entry.size is not None
-        size = entry.size if have.copies else (have.part or (0, b""))[0]
-        self._busy = True
-
-        def compared(digest: Digest | None) -> None:
-            found = digest.digest() if digest is not None else b""
-            if have.copies and found in have.copies:
-                self._write(record(Kind.SAME, SAME.pack(at, found)))
-                self._passed += size
-                self._next += 1
-            elif have.copies and have.part is not None:
-                self._compare(at, entry, Have(at, have.part, (), have.skip))
-                return
+            digest = self._known.pop(at, None)
+            if isinstance(digest, bytes) and digest in have.copies:
+                self._write(record(Kind.SAME, SAME.pack(at, digest)))
+                self._pass(entry)
             elif have.skip:
-                self._passed += size
-                self._next += 1
-            elif digest is not None and have.part is not None and have.part[1] == found:
+                self._pass(entry)
+            elif have.part is not None:
+                self._compare(at, entry, *have.part)
+            else:
+                self._open(at, entry, 0, hashlib.sha256())
+
+    def _pass(self, entry: Entry) -> None:
+        """There is nothing to send of the next one."""
+        self._next += 1
+        self._passed += entry.size or 0
+
+    def _look_ahead(self, first: int) -> None:
+        """Digests of this and of others that may be there: one by one, they would cost more than their data."""
+        ats, size = [], 0
+        for at in range(first, min(first + MOST_AHEAD, len(self._sources.entries))):
+            have = self._plan.get(at)
+            if have is not None and have.copies:
+                ats.append(at)
+                size += self._sources.entries[at].size or 0
+                if size >= MOST_BYTES_AHEAD:
+                    break
+        self._user.file(self._sources.entries[first].path)
+
+        def done(found: list[bytes | OSError | None]) -> None:
+            self._known.update(zip(ats, found, strict=True))
+
+        self._elsewhere(self._work(self._sources.digests, ats, self._is_over), done)
+
+    def _compare(self, at: int, entry: Entry, size: int, theirs: bytes) -> None:
+        """Whether the other side has the beginning."""
+        self._user.file(entry.path)
+        self._begun = self._passed
+
+        def done(digest: Digest | OSError | None) -> None:
+            if isinstance(digest, OSError):
+                self._cannot(at, entry, why(digest))
+            elif digest is not None and digest.digest() == theirs:
                 self._open(at, entry, size, digest)
             else:
                 self._open(at, entry, 0, hashlib.sha256())
 
-        def done(result: Any) -> None:
+        self._elsewhere(self._work(self._sources.digest, at, size, self._is_over), done)
+
+    def _elsewhere(self, work: Deferred[Any], done: Callable[[Any], None]) -> None:
+        """Wait for it, and go on; an error of the system is a result, too."""
+        self._busy = True
+
+        def finished(result: Any) -> None:
             self._busy = False
             if self._over:
                 return
             if isinstance(result, Failure):
-                problem = result.check(OSError)
-                if problem is None:
+                if result.check(OSError) is None:
                     result.raiseException()
-                self._cannot(at, entry, why(result.value))  # type: ignore[arg-type]
-            else:
-                compared(result)
+                result = result.value
+            done(result)
             self._tell()
             self._go_on()
 
-        self._work(self._sources.digest, at, size, lambda: self._over).addBoth(done)
+        work.addBoth(finished)
+
+    def _is_over(self) -> bool:
+        return self._over
 
     def _open(self, at: int, entry: Entry, start: int, digest: Digest) -> None:
         self._user.file(entry.path)
