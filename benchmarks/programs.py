@@ -132,8 +132,8 @@ def pipe(folder: Path) -> Iterator[Run]:
 
 
 @contextmanager
-def ssh(folder: Path) -> Iterator[Run]:
-    """``ssh host cat FILE | cat``, with an sshd and keys of its own."""
+def listening_sshd(folder: Path) -> Iterator[tuple[list[str], int]]:
+    """An sshd with keys of its own: how to call the client, and its process."""
     client, server, keygen = which("ssh", "sshd", "ssh-keygen")
     port = free_port()
     for name in ("host", "user"):
@@ -144,20 +144,26 @@ def ssh(folder: Path) -> Iterator[Run]:
     options = ["-F", "none", "-i", str(folder / "user"), "-p", str(port), "-o", "StrictHostKeyChecking=no"]
     options += ["-o", f"UserKnownHostsFile={folder / 'known'}", f"{getpass.getuser()}@127.0.0.1"]
     Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists, and is chrooted there
-
     with running(server, "-D", "-f", str(folder / "config")) as process:
         listens(port)
+        yield [client, *options], process.pid
+
+
+@contextmanager
+def ssh(folder: Path) -> Iterator[Run]:
+    """``ssh host cat FILE | cat``."""
+    with listening_sshd(folder) as (client, sshd):
 
         def run(data: Path) -> tuple[float, float]:
-            since, before = time.monotonic(), used(process.pid)
+            since, before = time.monotonic(), used(sshd)
             with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as sink:
                 assert sink.stdin is not None
-                one = spawn([client, *options, f"cat {data}"], folder, subprocess.DEVNULL, sink.stdin)
+                one = spawn([*client, f"cat {data}"], folder, subprocess.DEVNULL, sink.stdin)
                 sink.stdin.close()
                 cpu = finish(one)
             seconds = time.monotonic() - since
             time.sleep(0.3)  # until sshd has seen the end of its child
-            return seconds, cpu + used(process.pid) - before
+            return seconds, cpu + used(sshd) - before
 
         yield run
 

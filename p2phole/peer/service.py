@@ -403,7 +403,7 @@ class PeerService(Service):
                 self._link.press()
 
 
-def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:
-    """The peer that the settings describe."""
+def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None], *uses: Use) -> IService:
+    """The peer that the settings describe, for lines and ``uses``."""
     lines = Lines(reactor, settings.messages, shows=settings.events != "-")
-    return PeerService(reactor, settings, fail, [lines, Status(reactor, "peer", settings)])
+    return PeerService(reactor, settings, fail, [lines, *uses, Status(reactor, "peer", settings)])
