@@ -119,6 +119,11 @@ class Conversation:
         return self._session is not None
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether there is a session that waits for another link."""
+        return self.is_open and not self.is_healthy
+
+    @property
     def is_healthy(self) -> bool:
         """Whether there is a link, of which nobody doubts that it lives."""
         return self.link is not None and self.suspect_since is None

@@ -70,6 +70,9 @@ class Company(Interface):
     def over(self, encounter: Encounter) -> None:
         """The session is over, and may have been all that there was to remember."""
 
+    def may_hurry(self) -> bool:
+        """Whether so few sessions wait that each of them may try without long rests."""
+
 
 class Encounter:
     """Everything about one other member; ``claimed`` is what it calls itself, made harmless."""
@@ -253,7 +256,7 @@ class Encounter:
 
     def is_awaited(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        return self.conversation.is_open and not self.conversation.is_healthy
+        return self.conversation.is_awaited and self._company.may_hurry()
 
     def tell_introduced(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""

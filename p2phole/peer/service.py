@@ -66,6 +66,10 @@ GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
 USE_SECONDS = 2.0
 """Time for what runs on this peer to end in order, before it leaves."""
+DOUBT_SECONDS = 0.5
+"""How long a doubt about the broker connection need not be raised again."""
+MOST_HURRYING = 32
+"""Sessions that may try again and again, with short rests only, to go on: more would be too much for the broker."""
 
 _log = Logger()
 
@@ -114,6 +118,8 @@ class PeerService(Service):
         self._link: BrokerProtocol | None = None
         self._since = 0.0
         self._lost: tuple[str, float] | None = None
+        self._doubted = -DOUBT_SECONDS
+        """When the broker connection was doubted last."""
         self._warned = False
         self._alone: Deferred[None] | None = None
         """While stopping: fires when no link is left."""
@@ -345,12 +351,18 @@ class PeerService(Service):
             self._broker.drop()  # to be registered where the other one will be
             return
         if self._link is not None:
-            self.presence.tell_broker()
-            self._link.press()
+            if self.clock.seconds() >= self._doubted + DOUBT_SECONDS:  # once for all that are lost together
+                self._doubted = self.clock.seconds()
+                self.presence.tell_broker()
+                self._link.press()
             encounter.meeting.want()
 
     def _is_urgent(self) -> bool:
-        return any(conversation.is_open and not conversation.is_healthy for conversation in self._conversations)
+        return any(conversation.is_awaited for conversation in self._conversations)
+
+    def may_hurry(self) -> bool:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        return sum(conversation.is_awaited for conversation in self._conversations) <= MOST_HURRYING
 
     def over(self, encounter: Encounter) -> None:
         """See :class:`~p2phole.peer.encounter.Company`."""
