@@ -67,9 +67,6 @@ class Company(Interface):
     def suspected(self, encounter: Encounter) -> None:
         """The connection may be dead: another one is wanted."""
 
-    def over(self, encounter: Encounter) -> None:
-        """The session is over, and may have been all that there was to remember."""
-
     def may_hurry(self) -> bool:
         """Whether so few sessions wait that each of them may try without long rests."""
 
@@ -302,7 +299,3 @@ class Encounter:
     def offended(self) -> None:
         """See :class:`~p2phole.peer.conversation.Owner`."""
         self.meeting.offended()
-
-    def over(self) -> None:
-        """See :class:`~p2phole.peer.conversation.Owner`."""
-        self._company.over(self)

@@ -69,7 +69,7 @@ USE_SECONDS = 2.0
 DOUBT_SECONDS = 0.5
 """How long a doubt about the broker connection need not be raised again."""
 MOST_HURRYING = 32
-"""Sessions that may try again and again, with short rests only, to go on: more would be too much for the broker."""
+"""Sessions that may try again and again, with short rests only: more would be too much for the broker."""
 
 _log = Logger()
 
@@ -363,10 +363,6 @@ class PeerService(Service):
     def may_hurry(self) -> bool:
         """See :class:`~p2phole.peer.encounter.Company`."""
         return sum(conversation.is_awaited for conversation in self._conversations) <= MOST_HURRYING
-
-    def over(self, encounter: Encounter) -> None:
-        """See :class:`~p2phole.peer.encounter.Company`."""
-        self._members.forget_if_idle(encounter)
 
     @property
     def _conversations(self) -> Iterator[Conversation]:

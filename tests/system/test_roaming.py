@@ -186,6 +186,21 @@ class GivingUpTests(RoamingTestCase):
         world.net.advance(31)
         self.assertEqual(list(alice.service.partners), [])
 
+    def test_they_meet_anew_when_there_is_a_way_again(self) -> None:
+        world = World()
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), resume_for=30.0)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), resume_for=30.0)
+        world.connected()
+        world.net.advance(3)
+        world.net.cut(alice.host, bob.host)  # the broker is there for both
+        alice.say("lost")
+        world.net.advance(200)
+        self.assertEqual((list(alice.service.partners), list(bob.service.partners)), ([], []))
+        world.net.restore(alice.host, bob.host)
+        world.until(lambda: alice.service.partners and bob.service.partners, 300)
+        bob.say("hello again")
+        world.until(lambda: "hello again" in alice.texts())
+
 
 class CrowdTests(RoamingTestCase):
     def test_many_are_lost_at_once(self) -> None:
