@@ -120,7 +120,7 @@ class PeerService(Service):
         self._lost: tuple[str, float] | None = None
         self._doubted = -DOUBT_SECONDS
         """When the broker connection was doubted last."""
-        self._warned = False
+        self._warned = self._has_begun = False
         self._alone: Deferred[None] | None = None
         """While stopping: fires when no link is left."""
         self._rehearsing: IDelayedCall | None = None
@@ -160,6 +160,7 @@ class PeerService(Service):
     def startService(self) -> None:
         """Go to the broker."""
         Service.startService(self)
+        self._has_begun = True
         self.presence = Presence(
             self._reactor,
             self.port,
@@ -184,7 +185,7 @@ class PeerService(Service):
     def stopService(self) -> Deferred[None]:
         """Say goodbye and let go of everything, in half a second; in one where a port was mapped."""
         Service.stopService(self)
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop() if self._has_begun else self._close_port())
 
     async def _stop(self) -> None:
         if self._watch.running:
@@ -206,10 +207,13 @@ class PeerService(Service):
                 encounter.drop()
         self.acceptor.close()
         await self._broker.stop()
+        await self._close_port()
+        await unmapped
+
+    async def _close_port(self) -> None:
         closed = self.port.close()
         if isinstance(closed, Deferred):
             await closed
-        await unmapped
 
     # -- the broker: see Room in broker_protocol
 
