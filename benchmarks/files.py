@@ -28,11 +28,13 @@ from p2phole.secure.identity import load_or_make
 from p2phole.secure.tls import PinnedTLS
 from p2phole.session.session import Session
 from p2phole.session.streams import Stream
+from p2phole.use.files.deciding import Proposal
+from p2phole.use.files.incoming import Clash
 from p2phole.use.files.listing import Result
-from p2phole.use.files.receiving import Proposal, Receiving
+from p2phole.use.files.receiving import Receiving
 from p2phole.use.files.sending import Sending
 from p2phole.use.files.source import find
-from p2phole.use.files.store import Clash, Store
+from p2phole.use.files.store import Store
 
 reactor: Any = _reactor
 work = partial(deferToThreadPool, reactor, reactor.getThreadPool())

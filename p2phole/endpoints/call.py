@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from p2phole.endpoints.errors import CannotConnect, NotReached, NotServed
 from p2phole.errors import P2pholeError
 from p2phole.peer.use import Partner
-from p2phole.session.errors import NotOffered, Refused, SessionOver
+from p2phole.session.errors import NotOffered, Refused
 from p2phole.session.peer_address import PeerAddress
 from p2phole.session.transport import StreamTransport
 
@@ -93,7 +93,9 @@ class Call:
             return
         now = self._exchange.clock.seconds()
         for partner in self._exchange.reachable(self.name):
-            if self._declined.get(partner, now) <= now and self._ask(partner):
+            if self._declined.get(partner, now) <= now:
+                self._asked = calling = _Calling(self, self._exchange, partner)
+                calling.stream = partner.session.open(self._purpose, calling)
                 return
 
     def lost(self, partner: Partner) -> None:
@@ -117,19 +119,8 @@ class Call:
 
     # -- one who is asked
 
-    def _ask(self, partner: Partner) -> bool:
-        calling = _Calling(self, self._exchange, partner)
-        try:
-            stream = partner.session.open(self._purpose, calling)
-        except SessionOver:
-            return False
-        self._asked, calling.stream = calling, stream
-        return True
-
     def build(self, calling: _Calling) -> IProtocol | None:
-        """That one takes it: a protocol for it, unless nobody wants one any more."""
-        if calling is not self._asked:
-            return None
+        """That one takes it: a protocol for it; None: there is none."""
         try:
             protocol = self._factory.buildProtocol(calling.getPeer())
             if protocol is None:

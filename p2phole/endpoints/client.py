@@ -23,6 +23,9 @@ class CallingEndpoint:
         self._purpose = purpose
         self._timeout = timeout
 
+    def __repr__(self) -> str:
+        return f"<{self._purpose} of {self._name}>"  # as ClientService logs it
+
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See :class:`IStreamClientEndpoint`.  What it fails with: see :class:`~p2phole.endpoints.call.Call`."""
         board = self._switchboard()

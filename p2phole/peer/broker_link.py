@@ -139,6 +139,8 @@ class BrokerLink:
         self._tries = self._tries + 1 if self._hurries else 0
         if self._tries % PATIENT_EACH:
             connecting.addTimeout(min(FIRST_TRY * 2 ** min(self._tries - 1, 4), LONGEST_TRY), self._clock)
+            # A router may take what comes for the connection before as part of this one, and let nothing through.
+            connecting.addCallback(_pressed)
         return connecting
 
     def _pause(self, failures: int) -> float:
@@ -186,6 +188,11 @@ class BrokerLink:
             _log.warn("{error}  Trying again.", error=error)
         else:
             self._fail(error)
+
+
+def _pressed(link: Any) -> Any:
+    link.press()
+    return link
 
 
 @implementer(IStreamClientEndpoint)

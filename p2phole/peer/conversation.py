@@ -17,7 +17,7 @@ from p2phole.punch.attempt import Success
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.roles import Identity
 from p2phole.session.attachment import Attachment
-from p2phole.session.errors import Forgotten, GaveUp
+from p2phole.session.errors import GaveUp, SessionOver
 from p2phole.session.frames import BadFrame
 from p2phole.session.link import attach
 from p2phole.session.pool import Pools
@@ -273,7 +273,7 @@ class Conversation:
             # Before anybody wants another connection: it would end as this one does.
             self._owner.offended()
             self.hang_up("protocol")
-        elif isinstance(error, GaveUp | Forgotten):
+        elif type(error) is not SessionOver:  # which is that somebody has left, and told of as such
             _log.warn("{name}: {error}", name=self.name, error=error)
             if isinstance(error, GaveUp):
                 self.hang_up("dead")  # a link on which the other side has not greeted

@@ -151,8 +151,13 @@ class Encounter:
             held=trust.demands_proof,
         )
         self._make_way(start)
+        before = self._attempt
+        self._end_attempt()
         self._before = [*self._before[-1:], presence.about_to_dial(start.candidates)]
         machine = attempt(start)
+        if before is not None:
+            before[1].hand_over(start)
+            before[0].cancel()
         self._attempt = (machine, start)
         company.acceptor.expect(start.claim)
         presence.discovered().addCallback(lambda _: self._meet_by_chance(start, message))

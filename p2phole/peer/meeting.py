@@ -77,7 +77,7 @@ class Actions(Interface):
     """What a meeting has done; each is about this meeting's other side."""
 
     def begin_start(self, message: Introduction) -> None:
-        """Start an attempt; :meth:`Meeting.won` or a failure will follow."""
+        """Start an attempt, in place of one that is under way; :meth:`Meeting.won` or a failure will follow."""
 
     def cancel_start(self) -> None:
         """Forget the attempt that is under way, if there is one."""
@@ -166,7 +166,6 @@ def _build() -> Callable[[Round], Meeting]:
 
     @punching.upon(Meeting.introduced).loop()
     def introduced_anew(meeting: Meeting, round_: Round, message: Introduction) -> None:
-        round_.actions.cancel_start()
         round_.start(message)
 
     @punching.upon(Meeting.won).to(quiet)

@@ -111,12 +111,24 @@ class Start:
         self.candidates += new
         return new
 
+    def hand_over(self, later: Start) -> None:
+        """Have a start that takes the place of this one go on with those dials that it would begin itself."""
+        wanted = {candidate.endpoint for candidate in later.candidates}
+        until = self.clock.seconds() + later.delay + later.seconds
+        for dial in tuple(self.dials):
+            if dial.candidate.endpoint in wanted and dial.go_on(until, lambda _candidate: later.channel()):
+                self.dials.remove(dial)
+                later.dials.append(dial)
+
     def dial_more(self, candidates: tuple[Candidate, ...]) -> None:
         """Dial candidates that have come late."""
         self._dial(self.add(candidates))
 
     def _dial(self, candidates: tuple[Candidate, ...]) -> None:
+        under_way = {dial.candidate.endpoint for dial in self.dials}
         for candidate in candidates:
+            if candidate.endpoint in under_way:
+                continue
             # A host candidate of a private network has no router before it.
             guarded = candidate.kind != "host" or not is_private(candidate.endpoint.ip)
             dial = Dial(

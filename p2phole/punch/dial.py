@@ -91,6 +91,17 @@ class Dial(ClientFactory):
             self._repeat = self._clock.callLater(REPEATED - EARLY, self._about_to_repeat)
             self._connector = self._dialler.dial(self.candidate.endpoint, self, self._until - now)
 
+    def go_on(self, until: float, build: Callable[[Candidate], Protocol]) -> bool:
+        """Dial for another attempt from now on, until that instant; False if there is nothing to go on with.
+
+        Its socket stays as it is: were it closed, the answer to its SYN would be refused, and that RST shuts both
+        out for 10 s where routers follow the connection (Linux takes no SYN from outside for one that was reset).
+        """
+        if self._stopped or self.outcome in ("connected", "lost", "spent") or self._seconds != inf:
+            return False
+        self._until, self._last, self._build = until, until - QUIET, build
+        return True
+
     def _about_to_repeat(self) -> None:
         ip, now = self.candidate.endpoint.ip, self._clock.seconds()
         self._repeat = None
@@ -147,6 +158,7 @@ class Dial(ClientFactory):
         number = getattr(reason.value, "osError", None)
         if reason.check(TimeoutError, TCPTimedOutError):
             self.outcome = "silent"
+            self._later(0.0)  # in case that there is more time than when it was dialled
         elif number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
             # Our acceptor has won this very 4-tuple already, or an old connection still lingers on it.
             self.outcome = "elsewhere"

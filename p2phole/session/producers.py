@@ -1,8 +1,9 @@
-"""A pull producer that is asked for more by itself, as long as there is room for it."""
+"""Who produces what is written to a transport: of either kind, asked for more as long as there is room for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from twisted.internet.interfaces import IDelayedCall, IPullProducer, IPushProducer, IReactorTime
 from zope.interface import implementer
@@ -62,3 +63,62 @@ class Pulled:
             self._failed()
         if self._wanted:
             self.resumeProducing()
+
+
+class Feeder:
+    """The one producer of a transport, if there is any.  ``failed``: called while an exception of it is being
+    handled."""
+
+    def __init__(self, clock: IReactorTime, failed: Callable[[], None]) -> None:
+        self._clock = clock
+        self._failed = failed
+        self._producer: IPushProducer | Pulled | None = None
+        self._full = False
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the end of what is written has to wait, as TCP has it: for a pull producer until it is
+        unregistered, for a push producer while it is paused."""
+        return isinstance(self._producer, Pulled) or (self._producer is not None and self._full)
+
+    def register(self, producer: object, streaming: bool) -> None:
+        """See :class:`IConsumer`."""
+        if self._producer is not None:
+            raise RuntimeError(f"cannot register {producer}: {self._producer} is registered")
+        if streaming:
+            self._producer = cast(IPushProducer, producer)
+        else:
+            self._producer = Pulled(self._clock, cast(IPullProducer, producer), self._failed)
+            self._producer.resumeProducing()
+        if self._full:
+            self._producer.pauseProducing()
+
+    def unregister(self) -> None:
+        """See :class:`IConsumer`."""
+        producer, self._producer = self._producer, None
+        if isinstance(producer, Pulled):
+            producer.forget()
+
+    def pause(self) -> None:
+        """There is no room."""
+        self._full = True
+        if self._producer is not None:
+            self._safely(self._producer.pauseProducing)
+
+    def resume(self) -> None:
+        """There is."""
+        self._full = False
+        if self._producer is not None:
+            self._safely(self._producer.resumeProducing)
+
+    def stop(self) -> None:
+        """Nothing of it is wanted any more."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._safely(producer.stopProducing)
+
+    def _safely(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            self._failed()

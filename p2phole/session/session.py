@@ -72,7 +72,7 @@ class Session:
         self._sender = Sender(pools.kept)
         self._table = Table(self._sender, pools.unread, leads, self._soon)
         self._later: IDelayedCall | None = None
-        self._progress = 0.0
+        self._progress = clock.seconds()
         """When the other side acknowledged something last, or something became due that had not been."""
         self._error: P2pholeError | None = None
         self._leaving = False

@@ -12,7 +12,6 @@ from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
     IProtocol,
-    IPullProducer,
     IPushProducer,
     IReactorTime,
     ITransport,
@@ -23,7 +22,7 @@ from zope.interface import implementer
 
 from p2phole.errors import P2pholeError
 from p2phole.session.errors import GivenUp
-from p2phole.session.producers import Pulled
+from p2phole.session.producers import Feeder
 from p2phole.session.streams import Stream
 
 _log = Logger()
@@ -66,8 +65,8 @@ class StreamTransport:
         self._made = made
         self._failed = failed
         self._gone = gone
-        self._producer: IPushProducer | Pulled | None = None
-        self._full = self._ends_writing = False
+        self._feeder = Feeder(clock, self._fail)
+        self._ends_writing = False
 
     def take(self, stream: Stream) -> None:
         """Accept a stream that the other side has opened, for the protocol."""
@@ -100,8 +99,7 @@ class StreamTransport:
         self._end_writing()
 
     def _end_writing(self) -> None:
-        waits = isinstance(self._producer, Pulled) or (self._producer is not None and self._full)
-        if waits or self.stream is None:
+        if self._feeder.has_more or self.stream is None:
             return
         if self.disconnecting:
             self.stream.close()
@@ -149,24 +147,14 @@ class StreamTransport:
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """See :class:`IConsumer`."""
-        if self._producer is not None:
-            raise RuntimeError(f"cannot register {producer}: {self._producer} is registered")
         if self.disconnected:
             cast(IPushProducer, producer).stopProducing()
-            return
-        if streaming:
-            self._producer = cast(IPushProducer, producer)
         else:
-            self._producer = Pulled(self._clock, cast(IPullProducer, producer), self._fail)
-            self._producer.resumeProducing()
-        if self._full:
-            self._producer.pauseProducing()
+            self._feeder.register(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """See :class:`IConsumer`."""
-        producer, self._producer = self._producer, None
-        if isinstance(producer, Pulled):
-            producer.forget()
+        self._feeder.unregister()
         self._end_writing()
 
     # -- IPushProducer, of what is read
@@ -209,22 +197,18 @@ class StreamTransport:
             return
         # What is written arrives, other than with TCP; what is still to be produced does not.
         self.disconnecting = True
-        self._stop_producer()
+        self._feeder.stop()
         if self.stream is not None:
             self.stream.close()
 
     def pause(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self._full = True
-        if self._producer is not None:
-            self._safely(self._producer.pauseProducing)
+        self._feeder.pause()
 
     def resume(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self._full = False
-        if self._producer is not None:
-            self._safely(self._producer.resumeProducing)
-            self._end_writing()
+        self._feeder.resume()
+        self._end_writing()
 
     def taken(self, count: int) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
@@ -236,7 +220,7 @@ class StreamTransport:
         self._clock.callLater(0, self._lose, error)
 
     def _lose(self, error: P2pholeError | None) -> None:
-        self._stop_producer()
+        self._feeder.stop()
         if self.connected:
             self.connected = False
             self._tell_lost(error)
@@ -257,11 +241,6 @@ class StreamTransport:
                 self.protocol.connectionLost(Failure(reason))
             except Exception:
                 _log.failure("A protocol on a stream failed while it was told of its end.")
-
-    def _stop_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._safely(producer.stopProducing)
 
     def _safely(self, call: Callable[[], None]) -> None:
         """A protocol that fails loses its own stream, and nobody else's."""

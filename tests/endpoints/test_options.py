@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.task import Clock
@@ -125,6 +127,21 @@ class StringTests(SynchronousTestCase):
             ("p2p:name=bob", "no broker"),
         ):
             self.assertIn(why, self.refused(text, self.server), text)
+
+    @given(
+        st.lists(st.text(max_size=5), max_size=3),
+        st.dictionaries(st.one_of(st.sampled_from(options._OF_CLIENT), st.text()), st.text()),
+    )
+    def test_whatever_is_given(self, arguments: list[str], given: dict[str, str]) -> None:
+        """It is read, or refused in a line that begins as all do."""
+        for client in (True, False):
+            try:
+                whom, settings, _, seconds = read_string(arguments, given, client)
+            except ValueError as problem:
+                self.assertTrue(str(problem).startswith("p2p: "))
+            else:
+                self.assertIsInstance(settings, PeerSettings)
+                self.assertTrue(seconds > 0 and (whom or settings.to or not client))
 
     def test_no_home(self) -> None:
         self.patch(platformdirs, "user_data_path", lambda name: Path("nowhere"))

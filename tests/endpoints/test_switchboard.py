@@ -115,6 +115,7 @@ class CallTests(SynchronousTestCase):
         port = self.listen()
         connecting = self.connect()
         self.assertNoResult(connecting)
+        self.assertEqual(repr(self.pair.alice.client("web")), "<endpoint.web of bob>")
         self.pair.flush()
         client: Any = self.successResultOf(connecting)
         self.assertEqual((self.calls.told, self.answers.told), (["start"], ["start"]))

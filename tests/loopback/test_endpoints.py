@@ -89,8 +89,8 @@ def test_twistd_as_it_is(stage: Stage) -> None:
     serve("web", "--listen", name("name=bob"), "--path", str(served))
     serve("portforward", "--port", name("name=carol"), "--host", "127.0.0.1", "--dest_port", port)
     for whom in ("bob", "carol"):
-        client = stage.process(f"to {whom}", name(whom, "name=user"), "file", python=FETCH)
-        assert client.process.wait(30) == 0, client.told
+        client = stage.process(f"to {whom}", name(whom, "name=user", "timeout=60"), "file", python=FETCH)
+        assert client.process.wait(60) == 0, client.told
         assert client.output.split() == ["200", str(MANY), digest(noise(MANY))]
     status = stage.process("status", "status", "--json")
     assert status.process.wait(30) == 0, status.told

@@ -22,7 +22,7 @@ SIZE = 100 * MIB
 # A disk that takes about 30 MiB a second, so that there is a middle to kill somebody in.
 SLOW = """
 import runpy, sys, time
-from p2phole.use.files.store import Incoming
+from p2phole.use.files.incoming import Incoming
 write = Incoming.write
 def slow(incoming, data):
     time.sleep(0.002 * len(data) / 65536)

@@ -47,16 +47,16 @@ class Firewall:
     ipv4: Literal["public", "fully-random", "none"] = "public"
     ipv6: bool = False
 
-    def add_host(self, site: Site, name: str) -> Host:
+    def add_host(self, site: Site, name: str, moved: Host | None = None) -> Host:
         """A host in the LAN; the router first if there is none yet."""
         network = private(site, None)
         network6 = ipaddress.IPv6Network(f"{site.ipv6[0]}/64", strict=False)
-        number = FIRST_HOST + len(site.hosts)
+        number = FIRST_HOST + site.built
         addresses, gateways, routes = [], [], []
         if self.ipv4 == "public":
             if site.router is None:
                 site.enlarge(8)
-            public = site.ipv4[len(site.hosts)]
+            public = site.ipv4[site.built]
             addresses.append(f"{public}/32")
             routes.append(f"route add {public}/32 dev lan")
         elif self.ipv4 == "fully-random":
@@ -68,7 +68,7 @@ class Firewall:
             gateways.append(f"{network6[1]}")
         if site.router is None:
             self._build(site, gateways)
-        return join(site, name, addresses, gateways, routes)
+        return join(site, name, addresses, gateways, routes, moved=moved)
 
     def _build(self, site: Site, gateways: list[str]) -> None:
         translated = self.ipv4 == "fully-random"

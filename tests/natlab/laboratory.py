@@ -33,6 +33,7 @@ from typing import Any, Literal
 from tests.natlab.behaviour import Behaviour
 from tests.natlab.capture import Capture
 from tests.natlab.keeper import SEARCH_PATH
+from tests.natlab.lan import readdress, unplug
 from tests.natlab.namespace import Host, Keeper, LaboratoryError, Namespace
 from tests.natlab.nats import CARRIER_ONE_WAY, Carrier
 from tests.natlab.routers import Masquerade
@@ -170,21 +171,42 @@ class Laboratory:
         """Undo :meth:`link_down`."""
         self._keeper.core.ask("link", site=site, up=True)
 
-    def reboot_router(self, site: str) -> None:
-        """Make a site's router forget its connections, and lose what is on its way; addresses stay."""
+    @contextmanager
+    def outage(self, site: str) -> Iterator[None]:
+        """Cut a site off for as long as the block lasts."""
         self.link_down(site)
         try:
-            self.sites[site].profile.reboot(self.sites[site])
+            yield
         finally:
             self.link_up(site)
 
+    @contextmanager
+    def rebooting(self, site: str) -> Iterator[None]:
+        """Have a site's router down for as long as the block lasts. Behind it the router knows no connection, and
+        what was on its way is lost; addresses stay."""
+        with self.outage(site):
+            yield
+            # Last: until now it has taken up what its hosts were sending.
+            self.sites[site].profile.reboot(self.sites[site])
+
+    def reboot_router(self, site: str) -> None:
+        """The same, over in a moment."""
+        with self.rebooting(site):
+            pass
+
     def reboot_carrier(self, carrier: str) -> None:
         """The same for a carrier's NAT."""
-        self.link_down(carrier)
-        try:
+        with self.outage(carrier):
             self._keeper.core.ask("forget", name=carrier)
-        finally:
-            self.link_up(carrier)
+
+    def move(self, host: Host, site: str) -> None:
+        """Take a host's cable out of one LAN and put it into that of another site, where it gets a new address."""
+        unplug(host)
+        self.sites[site].take_in(host)
+
+    def readdress(self, host: Host, address: str) -> None:
+        """Give a host in a LAN another address there, as a new DHCP lease may."""
+        readdress(host, address)
 
     def age(self, name: str, seconds: float) -> None:
         """Let time pass for the user-space NAT of a site or carrier: its timeouts come nearer."""

@@ -38,16 +38,18 @@ def join(
     gateways: Sequence[str],
     routes: Sequence[str] = (),
     isolated: bool = False,
+    moved: Host | None = None,
 ) -> Host:
     """A host in the LAN of a site whose router is there.
 
     ``addresses`` with their prefix lengths; ``gateways``: one for each family; ``routes``: more lines for the
-    router; ``isolated``: it and other isolated ones do not see each other, as in a guests' Wi-Fi.
+    router; ``isolated``: it and other isolated ones do not see each other, as in a guests' Wi-Fi;
+    ``moved``: the host, where it is one that has been elsewhere.
     """
     router = site.router
     assert router is not None
-    number = len(site.hosts)
-    host = site.new_host(name, [address.partition("/")[0] for address in addresses])
+    number = site.built
+    host = site.new_host(name, [address.partition("/")[0] for address in addresses], moved)
     port = f"port{number}"
     router.configure(
         [
@@ -61,11 +63,38 @@ def join(
         [
             "link set lo up",
             "link set eth0 up",
-            *(f"address add {address} dev eth0" for address in addresses),
-            # "onlink": the gateway need not be in the network of the host's own address.
-            *(f"route add default via {gateway} dev eth0 onlink" for gateway in gateways),
+            *_addressed(addresses, gateways),
         ]
     )
     host.settle("eth0")
     router.settle(port, _LAN)
     return host
+
+
+def _addressed(addresses: Sequence[str], gateways: Sequence[str]) -> list[str]:
+    """Lines for a host. "onlink": the gateway need not be in the network of the host's own address."""
+    return [
+        *(f"address add {address} dev eth0" for address in addresses),
+        *(f"route add default via {gateway} dev eth0 onlink" for gateway in gateways),
+    ]
+
+
+def unplug(host: Host) -> None:
+    """Pull the cable: no device, no addresses. Its sockets stay and what they send goes nowhere, unanswered."""
+    host.configure(["link delete eth0"])
+    host.site.hosts.remove(host)
+
+
+def readdress(host: Host, address: str) -> None:
+    """Another IPv4 address of the same /24 instead of the one it has, as from a new DHCP lease."""
+    network = ipaddress.IPv4Interface(f"{host.address}/24").network
+    if ipaddress.IPv4Address(address) not in network:
+        raise LaboratoryError(f"{host.name}: {address} is not in {network}")
+    # The default route goes with the last address that the gateway's network was known by.
+    host.configure(
+        [
+            f"address delete {host.address}/24 dev eth0",
+            *_addressed([f"{address}/24"], [str(network[1])]),
+        ]
+    )
+    host.addresses = [address]

@@ -28,7 +28,7 @@ class Nat:
     first: int = FIRST_HOST
     isolated: bool = False
 
-    def add_host(self, site: Site, name: str) -> Host:
+    def add_host(self, site: Site, name: str, moved: Host | None = None) -> Host:
         """A host in the LAN; the router and its NAT first if there are none yet."""
         network = private(site, self.lan)
         if site.router is None:
@@ -38,8 +38,8 @@ class Nat:
             forward = {"net/ipv4/ip_forward": "1"}
             # The router has none of the public addresses, or it would take what is for the NAT.
             site.connect(router, (), inside, "", forward, site.outside, self.behaviour)
-        address = network[self.first + len(site.hosts)]
-        return join(site, name, [f"{address}/24"], [str(network[1])], isolated=self.isolated)
+        address = network[self.first + site.built]
+        return join(site, name, [f"{address}/24"], [str(network[1])], isolated=self.isolated, moved=moved)
 
     def reboot(self, site: Site) -> None:
         """Forget all mappings."""
@@ -93,16 +93,16 @@ class CarrierHome:
     home: Profile
     behaviour: Behaviour = field(default_factory=lambda: Behaviour(filtering=APD, hairpin="external"))
 
-    def add_host(self, site: Site, name: str) -> Host:
+    def add_host(self, site: Site, name: str, moved: Host | None = None) -> Host:
         """The carrier first, then what the home's profile builds."""
-        if not site.hosts:
+        if not site.built:
             if site.carrier is not None:
                 raise LaboratoryError(f"{site.name} has a carrier already")
             site.enlarge(self.behaviour.pool)
             carrier = Carrier(site.keeper, f"{site.name}-carrier", site.number, site.ipv4, self.behaviour)
             carrier.build(CARRIER_ONE_WAY, isolated=True)
             carrier.subscribe(site)
-        return self.home.add_host(site, name)
+        return self.home.add_host(site, name, moved)
 
     def reboot(self, site: Site) -> None:
         """The home's router; the carrier stays as it is."""

@@ -22,6 +22,16 @@ table inet filter {{
 }}
 """
 
+# What is no part of a connection would pass untranslated.
+_STRICT = """
+table inet strict {
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        ct state invalid drop
+    }
+}
+"""
+
 
 def masquerade(ports: str) -> str:
     """The rules of a translating router. ``ports``: what it does with them, in nftables' words."""
@@ -45,6 +55,8 @@ class Masquerade:
     the first host's address. ``isolated``: its hosts do not see each other.
     ``ports``: ``preserved`` wherever the destination is not taken, which looks endpoint-independent;
     ``random`` (by a hash of the destination) and ``fully-random``: another one for each connection.
+    ``strict``: only a SYN begins a connection. Otherwise, as Linux has it by default (nf_conntrack_tcp_loose), any
+    segment from inside does: what a reboot has cut goes on as soon as the inner host sends something.
     """
 
     stray: Literal["silent", "reset"] = "silent"
@@ -52,8 +64,9 @@ class Masquerade:
     ports: Literal["preserved", "random", "fully-random"] = "preserved"
     first: int = FIRST_HOST
     isolated: bool = False
+    strict: bool = False
 
-    def add_host(self, site: Site, name: str) -> Host:
+    def add_host(self, site: Site, name: str, moved: Host | None = None) -> Host:
         """A host in the LAN; the router first if there is none yet."""
         network = private(site, self.lan)
         if site.router is None:
@@ -62,8 +75,11 @@ class Masquerade:
             router = site.new_router(f"{site.name}-router")
             forward = {"net/ipv4/ip_forward": "1"}
             site.connect(router, site.outside, bridge([f"{network[1]}/24"]), rules, forward)
-        address = network[self.first + len(site.hosts)]
-        return join(site, name, [f"{address}/24"], [str(network[1])], isolated=self.isolated)
+            if self.strict:
+                # Only now is there surely any connection tracking.
+                router.configure(nft=_STRICT, sysctl={"net/netfilter/nf_conntrack_tcp_loose": "0"})
+        address = network[self.first + site.built]
+        return join(site, name, [f"{address}/24"], [str(network[1])], isolated=self.isolated, moved=moved)
 
     def reboot(self, site: Site) -> None:
         """Forget all translations; addresses and rules are the same afterwards."""

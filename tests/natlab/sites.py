@@ -20,8 +20,11 @@ class Profile(Protocol):
     A profile holds settings only; what it builds it keeps in the site (``router``, ``hosts``).
     """
 
-    def add_host(self, site: Site, name: str) -> Host:
-        """Build a host. For the first one of a site: also all that is between it and the core."""
+    def add_host(self, site: Site, name: str, moved: Host | None = None) -> Host:
+        """Build a host. For the first one of a site: also all that is between it and the core.
+
+        ``moved``: the host itself, which was in another site until now; only where there is a LAN.
+        """
 
     def reboot(self, site: Site) -> None:
         """Make its router forget everything. The core has cut the link meanwhile."""
@@ -33,7 +36,8 @@ class Site:
 
     ``number``: its own one, for private networks; ``ipv4``, ``ipv6``: its public addresses; ``outside``: the
     IPv4 ones of its uplink, which behind a ``carrier`` are not public; ``router``: what translates, filters or
-    routes for it, None where its host is on the core itself.
+    routes for it, None where its host is on the core itself; ``built``: how many hosts it has had, so that each
+    gets an address and a port of the bridge that nobody else had.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Site:
     outside: Sequence[str] = ()
     router: Namespace | None = None
     hosts: list[Host] = field(default_factory=list)
+    built: int = 0
 
     def __post_init__(self) -> None:
         self.outside = self.outside or self.ipv4
@@ -54,6 +59,10 @@ class Site:
     def host(self, name: str) -> Host:
         """Add one more host to its network."""
         return self.profile.add_host(self, name)
+
+    def take_in(self, host: Host) -> None:
+        """Have a host that is nowhere now."""
+        self.profile.add_host(self, host.name, host)
 
     # -- for profiles
 
@@ -64,10 +73,12 @@ class Site:
         self.ipv4 = [*self.ipv4, *(f"198.18.{self.number}.{more}" for more in range(len(self.ipv4), count))]
         self.outside = self.outside if self.carrier else self.ipv4
 
-    def new_host(self, name: str, addresses: list[str]) -> Host:
-        """A namespace for a host; not connected to anything yet."""
-        host = Host(self.keeper, name, *self._new_namespace(), self, addresses)
+    def new_host(self, name: str, addresses: list[str], moved: Host | None = None) -> Host:
+        """A namespace for a host, not connected to anything yet; ``moved``: one that is there already."""
+        host = moved or Host(self.keeper, name, *self._new_namespace(), self, addresses)
+        host.site, host.addresses = self, addresses
         self.hosts.append(host)
+        self.built += 1
         return host
 
     def new_router(self, name: str) -> Namespace:
@@ -133,9 +144,11 @@ class Open:
 
     ipv6: bool = False
 
-    def add_host(self, site: Site, name: str) -> Host:
+    def add_host(self, site: Site, name: str, moved: Host | None = None) -> Host:
         """The site's only host."""
-        if site.hosts:
+        if moved is not None:
+            raise LaboratoryError(f"{site.name} is open: there is no network to move into")
+        if site.built:
             raise LaboratoryError(f"{site.name} is open: it has one host")
         host = site.new_host(name, [*site.outside, *(site.ipv6 if self.ipv6 else ())])
         site.connect(host, host.addresses)

@@ -25,7 +25,7 @@ from p2phole.peer.broker_link import (
 from p2phole.peer.broker_protocol import ANSWER_SECONDS, LONGEST_RETRY
 from p2phole.peer.errors import BadAuthorities, BrokerRefused, NoSuchHost, NotABroker, VersionMismatch
 from p2phole.peer.settings import BrokerAddress
-from p2phole.vitals import LEAST_SILENCE, LOOK
+from p2phole.vitals import LEAST_SILENCE, LOOK, PRESSED_SILENCE
 from p2phole.wire.codec import encode
 from p2phole.wire.messages import Error, Message, Pong, Registered, Welcome
 from tests.peer.test_broker_protocol import WELCOME, Room, lines
@@ -175,6 +175,19 @@ class BrokerLinkTests(SynchronousTestCase):
             self.brokers.answers = whole
             self.network.run_until(lambda: self.registrations() == 1, 5)
             self.assertEqual(self.failures, [])
+    def test_nothing_gets_through_while_a_session_waits(self) -> None:
+        """A new connection through which nothing gets is soon found out."""
+        self.listen()
+        link = self.link()
+        self.urgent = True
+        link.drop()
+        first = link._registering.current
+        self.network.run_until(lambda: link._registering.current is not first, 5)
+        self.network.isolate(self.machine)
+        before = self.network.clock.seconds()
+        current: Any = link._registering.current
+        self.network.run_until(lambda: current.was_cut_off, 5)
+        self.assertLess(self.network.clock.seconds() - before, PRESSED_SILENCE + 3 * LOOK)
 
     def test_stopped_with_a_reset(self) -> None:
         self.listen()

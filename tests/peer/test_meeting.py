@@ -226,7 +226,7 @@ class OtherSideTests(MeetingTestCase):
         self.meeting.introduced(MESSAGE)
         self.log()
         self.meeting.introduced(MESSAGE)
-        self.assertEqual(self.log(), ["cancel", "start"])
+        self.assertEqual(self.log(), ["start"])
 
 
 class OffendedTests(MeetingTestCase):

@@ -73,6 +73,24 @@ class AttemptTests(AttemptTestCase):
             machine.join((SEEN,))  # too late for anything
             self.assertEqual(len(self.dialler.calls), 2)
 
+    def test_handed_over(self) -> None:
+        """What is dialled already is not dialled again by the start that takes over, and the rest is closed."""
+        first, second = self.start(SEEN, NEAR, delay=0), self.start(SEEN, delay=0.1)
+        machine = attempt(first)
+        self.clock.advance(0)
+        attempt(second)
+        first.hand_over(second)
+        machine.cancel()
+        self.assertEqual([call.endpoint for call in self.dialler.open], [SEEN.endpoint])
+        self.clock.advance(0.2)
+        self.assertEqual([call.endpoint for call in self.dialler.calls], [SEEN.endpoint, NEAR.endpoint])
+        [call] = self.dialler.open
+        channel = call.answer(THERE)
+        assert isinstance(channel, Channel) and channel._claim is not None
+        self.assertIs(channel._claim.contest, second.race)
+        self.clock.advance(DEADLINE)
+        self.assertEqual((len(self.lost), self.lost[0].outcomes[str(SEEN.endpoint)]), (1, "connected"))
+
     def test_held_until_they_join(self) -> None:
         start = self.start(SEEN)
         start.held = True

@@ -74,6 +74,26 @@ class DialTests(DialTestCase):
         self.clock.advance(0.02)
         self.assertEqual(len(self.dialler.calls), 2)
 
+    def test_it_goes_on_for_another_attempt(self) -> None:
+        """Longer, and with the other's protocol; its SYN stays out, and when its time is up another follows."""
+        dial = self.dial()
+        self.clock.advance(1)
+        built: list[Candidate] = []
+
+        def build(candidate: Candidate) -> Protocol:
+            built.append(candidate)
+            return Protocol()
+
+        self.assertTrue(dial.go_on(UNTIL + 1, build))
+        self.assertEqual(len(self.dialler.open), 1)
+        self.clock.advance(UNTIL - 1)
+        self.last.time_out()
+        self.clock.advance(0)
+        self.assertEqual((len(self.dialler.calls), self.last.timeout), (2, 1.0))
+        self.last.answer(THERE)
+        self.assertEqual((self.built, built), ([], [CANDIDATE]))
+        self.assertFalse(dial.go_on(UNTIL + 9, build))
+
     def test_on_silence_nothing_is_sent(self) -> None:
         dial = self.dial()
         self.clock.advance(UNTIL)

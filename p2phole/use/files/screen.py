@@ -138,7 +138,7 @@ class Screen:
         if self._away:
             return [*figures, f"waiting for {self._away}"]
         rate, left = self._pace.rate, self._pace.left(self._total - self._done)
-        figures.append("" if rate is None else f"{in_bytes(rate)}/s")
+        figures.append(f"{in_bytes(rate)}/s" if rate else "")
         figures.append("" if left is None else f"{in_time(left)} left")
         return [figure for figure in figures if figure] if not self._terminal else figures
 

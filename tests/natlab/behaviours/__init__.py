@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.natlab.behaviours import internet, places, ports, refusals, routers
+from tests.natlab.behaviours import internet, places, ports, refusals, roaming, routers
 
 BEHAVIOURS: tuple[Callable[[], str], ...] = (
     *internet.BEHAVIOURS,
@@ -16,4 +16,5 @@ BEHAVIOURS: tuple[Callable[[], str], ...] = (
     *ports.BEHAVIOURS,
     *refusals.BEHAVIOURS,
     *places.BEHAVIOURS,
+    *roaming.BEHAVIOURS,
 )
