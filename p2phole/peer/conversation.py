@@ -39,9 +39,6 @@ class Owner(Interface):
     def offended(self) -> None:
         """The other side broke the protocol of the session."""
 
-    def over(self) -> None:
-        """The session is over; there may be another one."""
-
 
 class Surroundings(Interface):
     """What a conversation needs of the peer."""
@@ -117,6 +114,11 @@ class Conversation:
     def is_open(self) -> bool:
         """Whether there is a session, linked or not."""
         return self._session is not None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether there is a session that waits for another link."""
+        return self.is_open and not self.is_healthy
 
     @property
     def is_healthy(self) -> bool:
@@ -275,5 +277,4 @@ class Conversation:
             _log.warn("{name}: {error}", name=self.name, error=error)
             if isinstance(error, GaveUp):
                 self.hang_up("dead")  # a link on which the other side has not greeted
-        self._peer.use.over(self, error)
-        self._owner.over()
+        self._peer.use.over(self, error)  # the meeting goes on: there may be another one

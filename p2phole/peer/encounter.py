@@ -67,8 +67,8 @@ class Company(Interface):
     def suspected(self, encounter: Encounter) -> None:
         """The connection may be dead: another one is wanted."""
 
-    def over(self, encounter: Encounter) -> None:
-        """The session is over, and may have been all that there was to remember."""
+    def may_hurry(self) -> bool:
+        """Whether so few sessions wait that each of them may try without long rests."""
 
 
 class Encounter:
@@ -258,7 +258,7 @@ class Encounter:
 
     def is_awaited(self) -> bool:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        return self.conversation.is_open and not self.conversation.is_healthy
+        return self.conversation.is_awaited and self._company.may_hurry()
 
     def tell_introduced(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -304,7 +304,3 @@ class Encounter:
     def offended(self) -> None:
         """See :class:`~p2phole.peer.conversation.Owner`."""
         self.meeting.offended()
-
-    def over(self) -> None:
-        """See :class:`~p2phole.peer.conversation.Owner`."""
-        self._company.over(self)

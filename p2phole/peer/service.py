@@ -66,6 +66,10 @@ GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
 USE_SECONDS = 2.0
 """Time for what runs on this peer to end in order, before it leaves."""
+DOUBT_SECONDS = 0.5
+"""How long a doubt about the broker connection need not be raised again."""
+MOST_HURRYING = 32
+"""Sessions that may try again and again, with short rests only: more would be too much for the broker."""
 
 _log = Logger()
 
@@ -114,7 +118,9 @@ class PeerService(Service):
         self._link: BrokerProtocol | None = None
         self._since = 0.0
         self._lost: tuple[str, float] | None = None
-        self._warned = False
+        self._doubted = -DOUBT_SECONDS
+        """When the broker connection was doubted last."""
+        self._warned = self._has_begun = False
         self._alone: Deferred[None] | None = None
         """While stopping: fires when no link is left."""
         self._rehearsing: IDelayedCall | None = None
@@ -154,6 +160,7 @@ class PeerService(Service):
     def startService(self) -> None:
         """Go to the broker."""
         Service.startService(self)
+        self._has_begun = True
         self.presence = Presence(
             self._reactor,
             self.port,
@@ -178,7 +185,7 @@ class PeerService(Service):
     def stopService(self) -> Deferred[None]:
         """Say goodbye and let go of everything, in half a second; in one where a port was mapped."""
         Service.stopService(self)
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop() if self._has_begun else self._close_port())
 
     async def _stop(self) -> None:
         if self._watch.running:
@@ -200,10 +207,13 @@ class PeerService(Service):
                 encounter.drop()
         self.acceptor.close()
         await self._broker.stop()
+        await self._close_port()
+        await unmapped
+
+    async def _close_port(self) -> None:
         closed = self.port.close()
         if isinstance(closed, Deferred):
             await closed
-        await unmapped
 
     # -- the broker: see Room in broker_protocol
 
@@ -345,16 +355,18 @@ class PeerService(Service):
             self._broker.drop()  # to be registered where the other one will be
             return
         if self._link is not None:
-            self.presence.tell_broker()
-            self._link.press()
+            if self.clock.seconds() >= self._doubted + DOUBT_SECONDS:  # once for all that are lost together
+                self._doubted = self.clock.seconds()
+                self.presence.tell_broker()
+                self._link.press()
             encounter.meeting.want()
 
     def _is_urgent(self) -> bool:
-        return any(conversation.is_open and not conversation.is_healthy for conversation in self._conversations)
+        return any(conversation.is_awaited for conversation in self._conversations)
 
-    def over(self, encounter: Encounter) -> None:
+    def may_hurry(self) -> bool:
         """See :class:`~p2phole.peer.encounter.Company`."""
-        self._members.forget_if_idle(encounter)
+        return sum(conversation.is_awaited for conversation in self._conversations) <= MOST_HURRYING
 
     @property
     def _conversations(self) -> Iterator[Conversation]:

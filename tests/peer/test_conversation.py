@@ -127,9 +127,6 @@ class Peer:
     def offended(self) -> None:
         self.log.append("offended")
 
-    def over(self) -> None:
-        self.log.append("over")
-
 
 class ConversationTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -167,7 +164,7 @@ class ConversationTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertTrue(link.dropped)
         self.assertEqual(self.use.log, ["met", "linked", "unlinked", "linked", "unlinked", "over"])
-        self.assertEqual(self.peer.log, ["parted", "parted", "over"])
+        self.assertEqual(self.peer.log, ["parted", "parted"])
         self.check_nothing_is_left()
 
     def test_over_as_soon_as_it_has_begun(self) -> None:

@@ -8,8 +8,10 @@ from typing import NoReturn
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
+from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.trust import hashed
 from p2phole.secure.codes import Code
+from p2phole.wire.messages import Request, ToBroker, Update
 from tests.support.network import Firewall, Nat
 from tests.system.world import Peer, World
 
@@ -183,6 +185,49 @@ class GivingUpTests(RoamingTestCase):
         world.until(lambda: alice.all(events.Disconnected), 60)
         world.net.advance(31)
         self.assertEqual(list(alice.service.partners), [])
+
+    def test_they_meet_anew_when_there_is_a_way_again(self) -> None:
+        world = World()
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), resume_for=30.0)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), resume_for=30.0)
+        world.connected()
+        world.net.advance(3)
+        world.net.cut(alice.host, bob.host)  # the broker is there for both
+        alice.say("lost")
+        world.net.advance(200)
+        self.assertEqual((list(alice.service.partners), list(bob.service.partners)), ([], []))
+        world.net.restore(alice.host, bob.host)
+        world.until(lambda: alice.service.partners and bob.service.partners, 300)
+        bob.say("hello again")
+        world.until(lambda: "hello again" in alice.texts())
+
+
+class CrowdTests(RoamingTestCase):
+    def test_many_are_lost_at_once(self) -> None:
+        """What the broker hears of it is one line for each, and one more."""
+        said: list[ToBroker] = []
+        send = BrokerProtocol.send
+
+        def listen(link: BrokerProtocol, message: ToBroker) -> None:
+            if link is hub.service._link:
+                said.append(message)
+            send(link, message)
+
+        world = World()
+        hub = world.peer(world.site("hub", Nat("203.0.113.1", stray="drop")))
+        others = [world.peer(world.site(f"other {number}")) for number in range(6)]
+        world.until(lambda: len(hub.all(events.Connected)) == len(others))
+        world.net.advance(5)
+        self.patch(BrokerProtocol, "send", listen)
+        hub.say("is anybody there?")
+        for other in others:
+            world.net.cut(hub.host, other.host)
+        world.net.advance(4)
+        self.assertEqual(sum(isinstance(each, Request) for each in said), len(others))
+        self.assertLessEqual(sum(isinstance(each, Update) for each in said), 2)
+        for other in others:
+            world.net.restore(hub.host, other.host)
+        world.until(lambda: len(resumed(hub)) == len(others), 10)
 
 
 class CodeTests(RoamingTestCase):
