@@ -13,7 +13,7 @@ from p2phole import events
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.conversation import Conversation
-from p2phole.peer.meeting import MOST_STARTS, Round, meeting
+from p2phole.peer.meeting import FIRST_REST, MOST_STARTS, Round, meeting
 from p2phole.peer.presence import Presence
 from p2phole.peer.trust import Trust
 from p2phole.peer.use import Use
@@ -90,6 +90,7 @@ class Encounter:
         self._vouchings: list[Vouching] = []
         """The proof of the attempt, and of earlier ones what is not over."""
         self._early: deque[Letter] = deque(maxlen=MOST_LETTERS)
+        self._offended_at: float | None = None
 
     @property
     def instance(self) -> str:
@@ -103,8 +104,10 @@ class Encounter:
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether anything would be lost with it."""
-        return self.conversation.is_open
+        """Whether anything would be lost with it: for a while, that one is not to be listened to."""
+        at = self._offended_at
+        offended = at is not None and self._company.clock.seconds() < at + FIRST_REST
+        return offended or self.conversation.is_open
 
     def introduced(self, message: Introduction) -> None:
         """The broker has named this member."""
@@ -303,4 +306,5 @@ class Encounter:
 
     def offended(self) -> None:
         """See :class:`~p2phole.peer.conversation.Owner`."""
+        self._offended_at = self._company.clock.seconds()
         self.meeting.offended()

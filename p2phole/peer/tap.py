@@ -45,10 +45,6 @@ class Common(ConfigurableOptions):
     ]
     settings: PeerSettings
 
-    def opt_message(self, text: str) -> None:
-        """sent to each peer once connected, repeatable"""
-        self.collect("message", text)
-
     def settle(self) -> None:
         broker = self.given("broker")
         if broker is None:
@@ -77,7 +73,15 @@ class Common(ConfigurableOptions):
         )
 
 
-class Options(ForwardOptions, Common):
+class MessageOptions(ConfigurableOptions):
+    """Where there is somebody to read them."""
+
+    def opt_message(self, text: str) -> None:
+        """sent to each peer once connected, repeatable"""
+        self.collect("message", text)
+
+
+class Options(ForwardOptions, MessageOptions, Common):
     """What the service can be told."""
 
     longdesc = (

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from p2phole import launch
+from p2phole.peer.tap import MessageOptions
 from p2phole.peer.use import Use
 from p2phole.use import options, running
 
@@ -16,7 +17,7 @@ DUMB = ("", "dumb", "unknown")
 """Kinds of terminals that can't place anything."""
 
 
-class Options(options.Options):
+class Options(MessageOptions, options.Options):
     """The options of a chat."""
 
     longdesc = (

@@ -33,8 +33,6 @@ class Options(ForwardOptions, options.Options):
 
     def settle(self) -> None:
         super().settle()
-        if any(each.rank == 0 for each in self.every("message")):
-            raise UsageError("--message: there is nobody to read it")
         if self.through is None:
             return
         for key in ("forward", "remote-forward"):

@@ -38,8 +38,6 @@ class Options(options.Options):
         super().settle()
         if self.settings.events == "-":
             raise UsageError("--events: standard output is for what the other side sends: name a file")
-        if self.settings.messages:
-            raise UsageError("--message: what is sent is standard input")
 
     def can_ask(self) -> bool:
         """See :class:`options.Options`: as ssh and sudo, wherever standard input comes from."""

@@ -294,7 +294,7 @@ def test_a_socket_is_told_the_end_of_one_direction(shell: Shell) -> None:
 
 
 def test_standard_output_is_for_data_only(shell: Shell) -> None:
-    for option, what in ((("--events", "-"), "name a file"), (("--message", "x"), "standard input")):
+    for option, what in ((("--events", "-"), "name a file"), (("--message", "x"), "message")):
         one = shell.pipe("one", "--room", "team", *option)
         assert one.status() == 2
         assert what in one.told

@@ -73,7 +73,6 @@ class OptionsTests(SynchronousTestCase):
             (("-W", "a:1", "-L", "1:a:1"), "-W and --forward exclude each other"),
             (("-W", "a:1", "-R", "1:a:1"), "-W and --remote-forward exclude each other"),
             (("-W", "a:1", "--events", "-"), "--events: with -W standard output"),
-            (("--message", "x"), "--message: there is nobody to read it"),
         ):
             self.assertTrue(self.refused("--room", "r", *arguments).startswith(where), arguments)
         self.patch(sys.stdin, "isatty", lambda: True)
