@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IReactorTime
@@ -55,6 +56,16 @@ class Surroundings(Interface):
         """Random text that names one session."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Link:
+    """A proven link, how long and how many starts it took, and what the session has on it."""
+
+    success: Success
+    seconds: float
+    attempts: int
+    attachment: Attachment
+
+
 class Conversation:
     """See above; a :class:`~p2phole.peer.use.Partner`.  ``claimed`` is what the other side calls itself."""
 
@@ -71,8 +82,8 @@ class Conversation:
         self._theirs = theirs
         self._session: Session | None = None
         self._success: Success | None = None
-        self._links: list[tuple[SecureLink, Attachment]] = []
-        """The one that is used, and before the other side has greeted on it the one before."""
+        self._links: list[_Link] = []
+        """The newest last; those before stay until the other side has greeted on it."""
         self._pulse: Pulse | None = None
         self._leaving = False
 
@@ -127,10 +138,32 @@ class Conversation:
 
     def attach(self, success: Success, seconds: float, attempts: int) -> None:
         """There is a new link; seconds since the introduction, starts that it took."""
-        peer, link, instance = self._peer, success.link, self.instance
+        peer, link = self._peer, success.link
         was_linked = self.link is not None
         if was_linked:
             self._tell_gone("replaced")
+        self._use(success, seconds, attempts)
+        if self._session is None:
+            leads = peer.mine > self._theirs
+            self._session = Session(peer.clock, peer.session_ident(), leads, self, peer.pools, peer.resume_for)
+            peer.use.met(self)
+            if self._session is None:  # whoever runs on it has left at once
+                link.channel.drop()
+                self.hang_up("left", for_good=True)
+                return
+        assert link.transport is not None
+        attachment = attach(self._session, link.transport, link.channel.drop)
+        self._links.append(_Link(success, seconds, attempts, attachment))
+        link.receiver = attachment.receive
+        link.ended = lambda reason: self._ended(link)
+        if not was_linked:
+            peer.use.linked(self)
+        if success.rest:
+            attachment.receive(success.rest)
+
+    def _use(self, success: Success, seconds: float, attempts: int) -> None:
+        """This is the link from now on."""
+        peer, link = self._peer, success.link
         self._stop_pulse()
         self.link, self._success, self.suspect_since = link, success, None
         where = {"local": str(success.local), "remote": str(success.remote)}
@@ -150,29 +183,12 @@ class Conversation:
                 seconds=round(seconds, 6),
                 attempts=attempts,
                 authenticated=self.authenticated,
-                instance=instance,
+                instance=self.instance,
                 **where,
             )
         )
         self._pulse = Pulse(peer.clock, lambda: vitals(link.channel.transport), self.suspect, self._lives)
         self._pulse.start()
-        if self._session is None:
-            leads = peer.mine > self._theirs
-            self._session = Session(peer.clock, peer.session_ident(), leads, self, peer.pools, peer.resume_for)
-            peer.use.met(self)
-            if self._session is None:  # whoever runs on it has left at once
-                link.channel.drop()
-                self.hang_up("left", for_good=True)
-                return
-        assert link.transport is not None
-        attachment = attach(self._session, link.transport, link.channel.drop)
-        self._links.append((link, attachment))
-        link.receiver = attachment.receive
-        link.ended = lambda reason: self._ended(link)
-        if not was_linked:
-            peer.use.linked(self)
-        if success.rest:
-            attachment.receive(success.rest)
 
     def suspect(self) -> None:
         """The path under the link may be dead."""
@@ -216,10 +232,11 @@ class Conversation:
         self._stop_pulse()
         self.link = self.suspect_since = None
         links, self._links = self._links, []
-        for link, attachment in links:
+        for each in links:
+            link = each.success.link
             link.receiver = lambda data: None
             link.ended = lambda reason: None
-            attachment.lost()
+            each.attachment.lost()
             link.channel.drop()
         _log.info("Disconnected from {name}: {reason}.", name=self.name, reason=reason)
         self._tell_gone(reason)
@@ -227,16 +244,22 @@ class Conversation:
         self._owner.parted(for_good)
 
     def _ended(self, link: SecureLink) -> None:
-        if link is not self.link:
-            gone = [attachment for each, attachment in self._links if each is link]
-            self._links = [each for each in self._links if each[0] is not link]
-            for attachment in gone:
-                attachment.lost()
-        elif self._leaving:
-            self.hang_up("left", for_good=True)  # who reads our goodbye closes at once
-        else:
-            # What there is of an older link goes as well: this one has just begun, and it is asked for another.
-            self.hang_up("lost")
+        older = [each for each in self._links if each.success.link is not link and not each.attachment.over]
+        if link is self.link and not older:
+            # Who reads our goodbye closes at once.
+            if self._leaving:
+                self.hang_up("left", for_good=True)
+            else:
+                self.hang_up("lost")
+            return
+        gone = [each for each in self._links if each.success.link is link]
+        self._links = [each for each in self._links if each not in gone]
+        for each in gone:
+            each.attachment.lost()
+        if link is self.link:
+            # It ended before the other side had greeted on it, and the one before is as good as it was.
+            self._tell_gone("lost")
+            self._use(older[-1].success, older[-1].seconds, older[-1].attempts)
 
     def _tell_gone(self, reason: str) -> None:
         self._peer.events.emit(events.Disconnected(self.name, reason, self.instance))

@@ -195,3 +195,15 @@ class ConversationTests(SynchronousTestCase):
         new.greet()
         self.assertIsNotNone(self.conversation.path)
         self.assertEqual(self.use.log, ["met", "linked"])
+
+    def test_a_new_link_that_ends_before_the_greeting_leaves_the_old_one_as_it_was(self) -> None:
+        """Else whoever can introduce, and then cut, could end what it can't touch."""
+        old = self.attach()
+        for _ in range(3):
+            self.lose(self.attach(greets=False))
+        self.assertEqual((old.dropped, self.conversation.link), (False, old))
+        self.assertEqual((self.use.log, self.peer.log), (["met", "linked"], []))
+        told = [event.event for event in self.peer.seen]
+        self.assertEqual(told, ["connected", *(["disconnected", "connected"] * 6)])
+        self.lose(old)
+        self.assertEqual(self.peer.log, ["parted"])
