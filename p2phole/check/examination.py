@@ -62,26 +62,6 @@ LINGER_SECONDS = 1.0
 """How long to stay after the attempt: the other side may be checking as well, and comes to its own result."""
 
 
-class SilentConsole:
-    """In place of standard input and output: nothing is read, and nothing that anybody says is shown."""
-
-    def __init__(self, most: int, line: Callable[[str], None], over: Callable[[], None]) -> None:
-        pass
-
-    def start(self, reactor: Any) -> None:
-        """Nothing to take over."""
-
-    def stop(self) -> None:
-        """Nothing to let go of."""
-
-    def hold(self, held: bool) -> None:
-        """No lines are waiting."""
-
-    def show(self, line: str, done: Callable[[], None]) -> None:
-        """Said to nobody."""
-        done()
-
-
 class Examiner(PeerService):
     """A peer that remembers what the broker told of the others' networks, and tells of its own what is
     ``known`` already, so that both sides know each other's before they start."""
@@ -142,7 +122,7 @@ class _Peer:
                 port=settings.port,
             ),
             self._log.fail,
-            console=SilentConsole,
+            [],  # nothing is read, and nothing that anybody says is shown
             sink=self._log,
             credentials=Credentials.of(Ed25519PrivateKey.generate()),
             people=Strangers(),
