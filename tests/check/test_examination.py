@@ -24,7 +24,7 @@ from tests.support.network import Nat
 from tests.support.recorder import Factory
 from tests.system.test_hard_nats import BY_ADDRESS, PORT, RANDOM, SEQUENTIAL
 from tests.system.test_pairs import ADF, EIF, OPEN, RESET, SILENT
-from tests.system.world import BROKER, SECOND, Peer, World
+from tests.system.world import BROKER, SECOND, World, interfaces_of
 
 INDEPENDENT, ADDRESS = "endpoint-independent", "address-dependent"
 FOUND = (
@@ -53,7 +53,7 @@ class Checking:
                 self.host,
                 CheckSettings(BrokerAddress(*broker), name, peer, **settings),
                 self._waiting,
-                interfaces=lambda: Peer._interfaces(self),
+                interfaces=lambda: interfaces_of(self.host),
             )
         )
         self.deferred.addCallbacks(self._found, self._failed)
