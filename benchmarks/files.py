@@ -8,6 +8,7 @@ medians.  Reading, SHA-256 on both sides, writing and ``fsync`` are in it.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,21 +19,23 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from benchmarks import bulk
+from benchmarks.contenders import TLS
+from benchmarks.ends import OverSession, Secured, UntilEnd, cpu
+from benchmarks.places import LOOPBACK
+from benchmarks.streams import CHUNK
 from p2phole.errors import P2pholeError
 from p2phole.secure.identity import load_or_make
-from p2phole.secure.tls import PinnedTLS
 from p2phole.session.session import Session
 from p2phole.session.streams import Stream
+from p2phole.use.files.deciding import Proposal
+from p2phole.use.files.incoming import Clash
 from p2phole.use.files.listing import Result
-from p2phole.use.files.receiving import Proposal, Receiving
+from p2phole.use.files.receiving import Receiving
 from p2phole.use.files.sending import Sending
 from p2phole.use.files.source import find
-from p2phole.use.files.store import Clash, Store
+from p2phole.use.files.store import Store
 
 reactor: Any = _reactor
 work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
@@ -70,25 +73,21 @@ class User:
 
 def child(folder: str) -> None:
     """The receiving process; each stream goes into a folder of its own."""
-    mine, theirs = load_or_make(Path(folder, "child.pem")), load_or_make(Path(folder, "parent.pem"))
     count = iter(range(1000))
 
     def opened(stream: Stream) -> None:
         store = Store(Path(folder, f"received {next(count)}"), "s" * 64, 0o022)
         Receiving(stream, store, work, User(Deferred())).begin()
 
-    def build() -> bulk.OverSession:
-        protocol = bulk.OverSession(False)
+    def build() -> OverSession:
+        protocol = OverSession(False)
         protocol.session.offer("files", opened)
         return protocol
 
-    factory = Factory()
-    factory.protocol = build  # type: ignore[assignment]
-    wrapped = bulk._Undelayed(TLSMemoryBIOFactory(PinnedTLS(mine, theirs.fingerprint), False, factory, reactor))
-    listening = reactor.listenTCP(0, wrapped, interface="127.0.0.1")
+    listening = reactor.listenTCP(0, Secured(Path(folder), True, build), interface="127.0.0.1")
     sys.stdout.write(f"{listening.getHost().port}\n")
     sys.stdout.flush()
-    reactor.addReader(bulk._UntilEnd())
+    reactor.addReader(UntilEnd())
     reactor.run()
 
 
@@ -98,20 +97,17 @@ async def measure(folder: str, paths: list[Path]) -> dict[str, float]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdin is not None
     port = int(process.stdout.readline())
-    mine, theirs = load_or_make(Path(folder, "parent.pem")), load_or_make(Path(folder, "child.pem"))
     there: Deferred[Session] = Deferred()
-    factory = Factory()
-    factory.protocol = lambda: bulk.OverSession(True, there.callback)  # type: ignore[assignment]
-    wrapped = TLSMemoryBIOFactory(PinnedTLS(mine, theirs.fingerprint), True, factory, reactor)
-    reactor.connectTCP("127.0.0.1", port, bulk._Undelayed(wrapped))
+    factory = Secured(Path(folder), False, lambda: OverSession(True, there.callback))
+    reactor.connectTCP("127.0.0.1", port, factory)
     session = await there
-    since, before = reactor.seconds(), bulk.cpu(process.pid)
+    since, before = reactor.seconds(), cpu(os.getpid(), process.pid)
     sources = find(paths, lambda: False)
     done: Deferred[Result] = Deferred()
     sending = Sending(sources, work, User(done))
     sending.begin(session.open("files", sending))
     result = await done
-    seconds, used = reactor.seconds() - since, bulk.cpu(process.pid) - before
+    seconds, used = reactor.seconds() - since, cpu(os.getpid(), process.pid) - before
     assert not result.failures
     process.stdin.close()
     process.stdout.close()
@@ -124,21 +120,21 @@ async def main(size: int, rounds: int) -> None:
     """The whole run."""
     found: dict[str, list[dict[str, float]]] = {"tls": [], "file": [], "many": []}
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("parent", "child"):
+        for name in ("near", "far"):
             load_or_make(Path(folder, f"{name}.pem"))
         large, many = Path(folder, "large"), Path(folder, "many")
         with large.open("wb") as file:
-            for _ in range(size // len(bulk.CHUNK)):
-                file.write(bulk.CHUNK)
+            for _ in range(size // len(CHUNK)):
+                file.write(CHUNK)
         many.mkdir()
         for number in range(5000):
-            (many / f"{number}").write_bytes(bulk.CHUNK[:4096])
+            (many / f"{number}").write_bytes(CHUNK[:4096])
         for number in range(rounds):
             place = Path(folder, f"round {number}")
             place.mkdir()
-            for name in ("parent", "child"):
+            for name in ("near", "far"):
                 Path(place, f"{name}.pem").hardlink_to(Path(folder, f"{name}.pem"))
-            found["tls"].append(await bulk.measure(folder, "tls", size))
+            found["tls"].append(TLS.run(LOOPBACK, size))
             found["file"].append(await measure(str(place), [large]))
             (place / "received 0" / "large").unlink()
             found["many"].append(await measure(str(place), [many]))

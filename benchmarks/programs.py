@@ -24,6 +24,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contenders import TLS
+from benchmarks.places import LOOPBACK
+
 SMALL = 64 * 2**20
 SECONDS = 120.0
 
@@ -129,8 +132,8 @@ def pipe(folder: Path) -> Iterator[Run]:
 
 
 @contextmanager
-def ssh(folder: Path) -> Iterator[Run]:
-    """``ssh host cat FILE | cat``, with an sshd and keys of its own."""
+def listening_sshd(folder: Path) -> Iterator[tuple[list[str], int]]:
+    """An sshd with keys of its own: how to call the client, and its process."""
     client, server, keygen = which("ssh", "sshd", "ssh-keygen")
     port = free_port()
     for name in ("host", "user"):
@@ -141,20 +144,26 @@ def ssh(folder: Path) -> Iterator[Run]:
     options = ["-F", "none", "-i", str(folder / "user"), "-p", str(port), "-o", "StrictHostKeyChecking=no"]
     options += ["-o", f"UserKnownHostsFile={folder / 'known'}", f"{getpass.getuser()}@127.0.0.1"]
     Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists, and is chrooted there
-
     with running(server, "-D", "-f", str(folder / "config")) as process:
         listens(port)
+        yield [client, *options], process.pid
+
+
+@contextmanager
+def ssh(folder: Path) -> Iterator[Run]:
+    """``ssh host cat FILE | cat``."""
+    with listening_sshd(folder) as (client, sshd):
 
         def run(data: Path) -> tuple[float, float]:
-            since, before = time.monotonic(), used(process.pid)
+            since, before = time.monotonic(), used(sshd)
             with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as sink:
                 assert sink.stdin is not None
-                one = spawn([client, *options, f"cat {data}"], folder, subprocess.DEVNULL, sink.stdin)
+                one = spawn([*client, f"cat {data}"], folder, subprocess.DEVNULL, sink.stdin)
                 sink.stdin.close()
                 cpu = finish(one)
             seconds = time.monotonic() - since
             time.sleep(0.3)  # until sshd has seen the end of its child
-            return seconds, cpu + used(process.pid) - before
+            return seconds, cpu + used(sshd) - before
 
         yield run
 
@@ -197,9 +206,7 @@ CONTENDERS = {"p2phole pipe": pipe, "ssh host cat": ssh, "wormhole send": wormho
 
 def tls(size: int) -> tuple[float, float]:
     """MiB/s and CPU seconds a GiB of the bare transport."""
-    command = [sys.executable, "-m", "benchmarks.bulk", str(size // 2**20), "1"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    [found] = json.loads(done.stdout.splitlines()[-1])["tls"]
+    found = TLS.run(LOOPBACK, size)
     return found["rate"], found["cpu"]
 
 
@@ -229,11 +236,15 @@ def main(size: int, rounds: int) -> None:
                 (begin, begin_cpu), (end, end_cpu) = (run(path) for path in files)
                 rate = size / 2**20 / max(end - begin, 0.001)
                 found.setdefault(name, []).append((rate, (end_cpu - begin_cpu) / (size / 2**30)))
-    sys.stdout.write(f"{'':20}{'MiB/s':>8}{'of TLS':>8}{'CPU s/GiB':>11}{'of TLS':>8}\n")
-    bare = [statistics.median(values) for values in zip(*found["bare Twisted TLS"], strict=True)]
+    titles = ("MiB/s", "of TLS", "pipe is", "CPU s/GiB", "of TLS")
+    sys.stdout.write(f"{'':20}" + "".join(f"{title:>11}" for title in titles) + "\n")
+    bare, ours = found["bare Twisted TLS"], found["p2phole pipe"]
     for name, results in found.items():
-        rate, cpu = (statistics.median(values) for values in zip(*results, strict=True))
-        sys.stdout.write(f"{name:20}{rate:8.0f}{rate / bare[0]:8.2f}{cpu:11.2f}{cpu / bare[1]:8.2f}\n")
+        # Within a round: what else the machine did in the meantime it did to all of them.
+        rounded = zip(results, bare, ours, strict=True)
+        rows = [(rate, rate / base[0], mine[0] / rate, cpu, cpu / base[1]) for (rate, cpu), base, mine in rounded]
+        medians = map(statistics.median, zip(*rows, strict=True))
+        sys.stdout.write(f"{name:20}" + "".join(f"{median:11.2f}" for median in medians) + "\n")
     sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -29,6 +29,8 @@ from tests.natlab.routers import Masquerade
 from tests.natlab.scenario import BROKER, start_broker
 
 ROUND_TRIP = 0.05
+PIPE = "p2phole.cli, p2phole.use.pipe, p2phole.peer.service"
+"""What the command imports before it does anything."""
 SECRET = "correct-horse-battery-staple-benchmark-only"
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 """Nobody installs a package without its compiled modules; here they are made at the first start."""
@@ -153,7 +155,7 @@ def main(rounds: int) -> None:
     """The whole run."""
     for name, code in (
         ("Twisted's reactor", "import twisted.internet.reactor"),
-        ("a pipe", "import twisted.internet.reactor, p2phole.cli, p2phole.use.pipe, p2phole.peer.service"),
+        ("a pipe", f"import gc; gc.disable(); import twisted.internet.reactor, {PIPE}"),
     ):
         taken = [imports(code) for _ in range(rounds + 1)][1:]
         sys.stdout.write(

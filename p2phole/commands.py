@@ -33,6 +33,7 @@ COMMANDS = {
     "peer": Command("p2phole.peer.tap", "meet the peers of a room and talk to them directly"),
     "chat": Command("p2phole.use.chat", "talk to somebody, by a code or in a room"),
     "pipe": Command("p2phole.use.piping", "join standard input and output with those of another machine"),
+    "forward": Command("p2phole.use.forward", "reach what listens on the other side, as ssh -L, -R and -W do"),
     "status": Command("p2phole.use.status", "show what runs here, and whom it is connected to"),
     "send": Command("p2phole.use.send", "send files, folders or a text"),
     "receive": Command("p2phole.use.receive", "receive what is sent"),

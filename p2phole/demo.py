@@ -8,6 +8,7 @@ lines are sent.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import signal
@@ -59,6 +60,7 @@ class Member:
             self.process = subprocess.Popen(
                 [*_TWISTD, "--logfile", str(self._file("log")), *arguments],
                 cwd=folder,
+                env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},  # what is made there goes with it
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=out,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -121,16 +122,16 @@ def log_to_stderr() -> ILogObserver:
     return FilteringLogObserver(FileLogObserver(sys.stderr, one_line), [levels])
 
 
-def of_interest(observer: ILogObserver) -> ILogObserver:
-    """What p2phole says, and the warnings of everybody."""
+def of_interest(observer: ILogObserver, quiet: bool = False) -> ILogObserver:
+    """What p2phole says, and the warnings of everybody; ``quiet``: of p2phole, too, only those."""
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
-    levels.setLogLevelForNamespace("p2phole", LogLevel.info)
+    levels.setLogLevelForNamespace("p2phole", LogLevel.warn if quiet else LogLevel.info)
     return FilteringLogObserver(observer, [levels])
 
 
-def console_log(stream: TextIO) -> ILogObserver:
+def console_log(stream: TextIO, quiet: bool = False) -> ILogObserver:
     """The same on a stream."""
-    return of_interest(FileLogObserver(stream, one_line))
+    return of_interest(FileLogObserver(stream, one_line), quiet)
 
 
 # The end of the process.
@@ -193,6 +194,7 @@ def run(reactor: Any, build: Build, log: ILogObserver | None = None) -> int:
     """Run a service until a signal ends it or it fails; the exit status of ``p2phole``.  ``log``: None: standard
     error has it."""
     globalLogBeginner.beginLoggingTo([log or console_log(sys.stderr)], redirectStandardIO=False)
+    _stop_at_hangup(reactor)
     ending = Ending(reactor)
     try:
         service = Bounded(build(ending.fail), reactor)
@@ -204,6 +206,14 @@ def run(reactor: Any, build: Build, log: ILogObserver | None = None) -> int:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return 1 if ending.failed else 0
+
+
+def _stop_at_hangup(reactor: Any) -> None:
+    """A terminal that is closed, and ssh when it needs its ``ProxyCommand`` no longer, say so by SIGHUP: it is an
+    end in good order, unless it is to be ignored (``nohup``)."""
+    number = getattr(signal, "SIGHUP", None)  # not on Windows
+    if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+        signal.signal(number, lambda number, frame: reactor.callFromThread(stop, reactor))
 
 
 def _keep_what_is_loaded() -> None:

@@ -146,13 +146,19 @@ class _Wire:
         self.attachment: Attachment = session.attach(self)
 
     def write(self, data: bytes) -> None:
-        """See :class:`~p2phole.session.attachment.Link`."""
+        """See :class:`~p2phole.session.upper.Link`."""
         self._under_way += data
         if len(self._under_way) >= ROOM:
             self.attachment.block()
 
+    def pause(self) -> None:
+        """See :class:`~p2phole.session.upper.Link`."""
+
+    def resume(self) -> None:
+        """See :class:`~p2phole.session.upper.Link`."""
+
     def close(self) -> None:
-        """See :class:`~p2phole.session.attachment.Link`."""
+        """See :class:`~p2phole.session.upper.Link`."""
         self._pair.cut()
 
     def take(self, most: int | None) -> bytes:

@@ -25,7 +25,18 @@ def p2phole(*arguments: str) -> subprocess.CompletedProcess[str]:
 class CommandTests(SynchronousTestCase):
     def test_help_and_version(self) -> None:
         below = [["id", command] for command in ("list", "keep", "forget", "rename")]
-        for command in ([], ["broker"], ["peer"], ["check"], ["id"], *below, ["secret"], ["demo"]):
+        for command in (
+            [],
+            ["broker"],
+            ["peer"],
+            ["chat"],
+            ["status"],
+            ["check"],
+            ["id"],
+            *below,
+            ["secret"],
+            ["demo"],
+        ):
             run = p2phole(*command, "--help")
             self.assertEqual((run.returncode, run.stderr), (0, ""))
             self.assertTrue(run.stdout.startswith(" ".join(["Usage: p2phole", *command])))
@@ -42,6 +53,8 @@ class CommandTests(SynchronousTestCase):
             (["peer", "--broker", "b", "--name", "\x1b[2J"], r"\x1b", "p2phole peer"),
             (["peer", "--broker", "b", "--secret-file", "x"], "--secret-file", "p2phole peer"),
             (["peer", "--broker", "b", b"--name=\xff"], r"\udcff", "p2phole peer"),
+            (["status", "--wait", "long"], "--wait: 'long'", "p2phole status"),
+            (["status", "stray"], "'stray'", "p2phole status"),
             (["check"], "no broker", "p2phole check"),
             (["check", "--broker", "b", "--room", "den"], "--peer", "p2phole check"),
             (["broker", "--port", "x"], "--port: 'x'", "p2phole broker"),

@@ -190,6 +190,12 @@ class ProcessTests(SynchronousTestCase):
                     self.assertEqual((process.returncode, out), (status, ""), (mode, command))
                     self.assertNotIn("Traceback", err)
 
+    def test_a_closed_terminal_is_an_end_in_good_order(self) -> None:
+        process = self.until_ready("wait", "p2phole", "broker")
+        process.send_signal(signal.SIGHUP)
+        _out, err = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 0, err)
+
     def test_second_signal_while_stopping(self) -> None:
         process = self.until_ready("stubborn", "p2phole", "broker")
         assert process.stderr is not None

@@ -64,6 +64,7 @@ PURE = (
     "check.settings",
     "check.errors",
     "people.times",
+    "use.forwards",
     "use.chat_model",
     "use.chat_typed",
     "use.chat_view",
@@ -76,7 +77,18 @@ PURE = (
 )
 """Bytes and numbers only: none of these knows of Twisted's reactor, also not by way of another one."""
 
-COMMON = {"addresses", "bucket", "behaviour", "errors", "text", "keepalive", "vitals", "descriptors", "terminal"}
+COMMON = {
+    "addresses",
+    "bucket",
+    "behaviour",
+    "errors",
+    "text",
+    "keepalive",
+    "prompt",
+    "vitals",
+    "descriptors",
+    "terminal",
+}
 MAY_IMPORT = {
     "wire": set(),
     "secure": set(),
@@ -101,6 +113,8 @@ PEOPLE = {
     "use.running",
     "use.options",
     "use.chat",
+    "use.forward",
+    "use.forward_options",
     "use.chat_face",
     "use.piping",
     "use.status",
@@ -108,6 +122,8 @@ PEOPLE = {
     "use.receive",
 }
 """And the commands for people."""
+SERVES = {"peer.tap": {"use"}}
+"""And what puts a service together, of the uses that it runs."""
 RUNS = {
     "broker.tap",
     "broker.service",
@@ -204,6 +220,7 @@ class LayerTests(SynchronousTestCase):
             allowed = MAY_IMPORT[layer] | COMMON | {layer}
             if name in RUNS or name in CHECKS | PEOPLE:
                 allowed |= AROUND
+            allowed |= SERVES.get(name, set())
             for other in ours(name):
                 self.assertIn(other.partition(".")[0], allowed, f"{name} imports {other}")
 

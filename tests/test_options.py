@@ -163,8 +163,7 @@ class CommonTests(WithFiles):
         self.refused(["--port"], "--port")
 
     def test_options_of_later_issues(self) -> None:
-        later = "forward=x allow=x relay=x"
-        for option in (later + " cluster=x metrics=x status offer-relay").split():
+        for option in ["relay=x", "cluster=x", "metrics=x", "status", "offer-relay"]:
             self.refused([f"--{option}"], option.partition("=")[0])
 
     def test_errors_can_be_printed_everywhere(self) -> None:

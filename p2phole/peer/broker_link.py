@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.errors import LocalError, RemoteProtocolError
-from p2phole.peer.broker_protocol import BrokerProtocol, BrokerSaidNo, CertificateRefused, CutOff, Room
+from p2phole.peer.broker_protocol import BrokerProtocol, BrokerSaidNo, CertificateRefused, CutOff, Room, Unwanted
 from p2phole.peer.errors import (
     BadAuthorities,
     BrokerDistrusted,
@@ -49,6 +49,8 @@ URGENT_PAUSE = 1.0
 FIRST_TRY, LONGEST_TRY = 0.5, 2.5
 """Bounds in seconds of the growing time for the TCP connection then.  The kernel repeats a SYN after a second, and
 the first one may be for a connection that the broker believes to have still (RFC 5961 section 4)."""
+PATIENT_EACH = 6
+"""One try in so many is given all the time then: the path may be slow, or the first name server dead."""
 
 _log = Logger()
 
@@ -134,9 +136,9 @@ class BrokerLink:
             self._service.startService()
 
     def _bounded(self, connecting: Deferred[IProtocol]) -> Deferred[IProtocol]:
-        self._tries = min(self._tries + 1, 4) if self._hurries else 0
-        if self._hurries:
-            connecting.addTimeout(min(FIRST_TRY * 2 ** (self._tries - 1), LONGEST_TRY), self._clock)
+        self._tries = self._tries + 1 if self._hurries else 0
+        if self._tries % PATIENT_EACH:
+            connecting.addTimeout(min(FIRST_TRY * 2 ** min(self._tries - 1, 4), LONGEST_TRY), self._clock)
             # A router may take what comes for the connection before as part of this one, and let nothing through.
             connecting.addCallback(_pressed)
         return connecting
@@ -169,6 +171,8 @@ class BrokerLink:
             self._give_up(kind(broker=where, detail=why))
         elif isinstance(problem, CertificateRefused):
             self._give_up(BrokerDistrusted(broker=where, why=why))
+        elif isinstance(problem, Unwanted):
+            pass
         elif isinstance(problem, RemoteProtocolError) and not isinstance(problem, CutOff):
             self._give_up(NotABroker(broker=where, why=why))
         else:

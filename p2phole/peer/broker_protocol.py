@@ -67,6 +67,10 @@ class CutOff(RemoteProtocolError):
     """{why}."""
 
 
+class Unwanted(RemoteProtocolError):
+    """{why}."""
+
+
 class CertificateRefused(RemoteProtocolError):
     """{why}."""
 
@@ -319,7 +323,7 @@ class BrokerProtocol(LineReceiver):
 
     def abort(self) -> None:
         """This peer wants the connection no more."""
-        self._machine.ended(NotBroker(why="this peer closed the connection"))
+        self._machine.ended(Unwanted(why="this peer closed the connection"))
 
 
 def _explained(reason: Failure) -> RemoteProtocolError:

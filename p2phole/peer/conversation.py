@@ -17,7 +17,7 @@ from p2phole.punch.attempt import Success
 from p2phole.secure.channel import SecureLink
 from p2phole.secure.roles import Identity
 from p2phole.session.attachment import Attachment
-from p2phole.session.errors import Forgotten, GaveUp
+from p2phole.session.errors import GaveUp, SessionOver
 from p2phole.session.frames import BadFrame
 from p2phole.session.link import attach
 from p2phole.session.pool import Pools
@@ -38,9 +38,6 @@ class Owner(Interface):
 
     def offended(self) -> None:
         """The other side broke the protocol of the session."""
-
-    def over(self) -> None:
-        """The session is over; there may be another one."""
 
 
 class Surroundings(Interface):
@@ -119,6 +116,11 @@ class Conversation:
         return self._session is not None
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether there is a session that waits for another link."""
+        return self.is_open and not self.is_healthy
+
+    @property
     def is_healthy(self) -> bool:
         """Whether there is a link, of which nobody doubts that it lives."""
         return self.link is not None and self.suspect_since is None
@@ -158,6 +160,10 @@ class Conversation:
             leads = peer.mine > self._theirs
             self._session = Session(peer.clock, peer.session_ident(), leads, self, peer.pools, peer.resume_for)
             peer.use.met(self)
+            if self._session is None:  # whoever runs on it has left at once
+                link.channel.drop()
+                self.hang_up("left", for_good=True)
+                return
         assert link.transport is not None
         attachment = attach(self._session, link.transport, link.channel.drop)
         self._links.append((link, attachment))
@@ -224,7 +230,10 @@ class Conversation:
 
     def _ended(self, link: SecureLink) -> None:
         if link is not self.link:
+            gone = [attachment for each, attachment in self._links if each is link]
             self._links = [each for each in self._links if each[0] is not link]
+            for attachment in gone:
+                attachment.lost()
         elif self._leaving:
             self.hang_up("left", for_good=True)  # who reads our goodbye closes at once
         else:
@@ -266,7 +275,8 @@ class Conversation:
             # Before anybody wants another connection: it would end as this one does.
             self._owner.offended()
             self.hang_up("protocol")
-        elif isinstance(error, GaveUp | Forgotten):
+        elif type(error) is not SessionOver:  # which is that somebody has left, and told of as such
             _log.warn("{name}: {error}", name=self.name, error=error)
-        self._peer.use.over(self, error)
-        self._owner.over()
+            if isinstance(error, GaveUp):
+                self.hang_up("dead")  # a link on which the other side has not greeted
+        self._peer.use.over(self, error)  # the meeting goes on: there may be another one

@@ -68,8 +68,8 @@ class Company(Interface):
     def suspected(self, encounter: Encounter) -> None:
         """The connection may be dead: another one is wanted."""
 
-    def over(self, encounter: Encounter) -> None:
-        """The session is over, and may have been all that there was to remember."""
+    def may_hurry(self) -> bool:
+        """Whether so few sessions wait that each of them may try without long rests."""
 
 
 class Encounter:
@@ -186,7 +186,7 @@ class Encounter:
         return to_dial((*candidates, *self._worked), message.observed, here, proven)
 
     def _make_way(self, start: Start) -> bool:
-        here = {interface.ip for interface in self._company.presence.surroundings.interfaces}
+        here = self._company.presence.addresses
         return self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
 
     def _refuted(self, why: str) -> None:
@@ -258,6 +258,10 @@ class Encounter:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         return self.is_linked
 
+    def is_awaited(self) -> bool:
+        """See :class:`~p2phole.peer.meeting.Actions`."""
+        return self.conversation.is_awaited and self._company.may_hurry()
+
     def tell_introduced(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         self._company.events.emit(events.Introduced(self.name, self.theirs.fingerprint, self.instance))
@@ -302,7 +306,3 @@ class Encounter:
     def offended(self) -> None:
         """See :class:`~p2phole.peer.conversation.Owner`."""
         self.meeting.offended()
-
-    def over(self) -> None:
-        """See :class:`~p2phole.peer.conversation.Owner`."""
-        self._company.over(self)

@@ -26,6 +26,8 @@ ANSWER_SECONDS = 6.0
 """Time for the broker and the other side to bring about another start."""
 FIRST_REST, LONGEST_REST = 30.0, 600.0
 """Seconds between two rounds, doubling."""
+AWAITED_REST = 3.0
+"""The same, always, while a session waits to go on: whoever uses it wants to know at once when there is a way."""
 
 
 class Meeting(Interface):
@@ -89,6 +91,9 @@ class Actions(Interface):
     def is_connected(self) -> bool:
         """Whether there is a connection."""
 
+    def is_awaited(self) -> bool:
+        """Whether a session waits for a connection."""
+
     def tell_introduced(self) -> None:
         """A round begins."""
 
@@ -134,8 +139,10 @@ class Round:
         began, self.starts = self.starts, 0
         self.stop_timer()
         # A little jitter, so that the pairs of a large room do not all come back at once.
-        self.timer = self.clock.callLater(self.rest * (1 + self.random() / 10), meeting.want)
-        self.rest = min(self.rest * 2, LONGEST_REST)
+        rest = AWAITED_REST if self.actions.is_awaited() else self.rest
+        self.timer = self.clock.callLater(rest * (1 + self.random() / 10), meeting.want)
+        if rest == self.rest:
+            self.rest = min(self.rest * 2, LONGEST_REST)
         if began and not self.actions.is_connected():
             self.actions.tell_failed(why)
 

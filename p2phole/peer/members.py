@@ -28,8 +28,8 @@ MOST_ENCOUNTERS = 2048
 """Members of whom something is remembered; beyond that, those who were never connected to are forgotten."""
 MOST_CHANGED = 16
 """Keys in place of the one that was kept that the user is told of."""
-FORGET_SECONDS = 600.0
-"""How long a member is remembered with whom there is no session."""
+FORGET_SECONDS = 900.0
+"""How long a member is remembered with whom there is no session: longer than the rest between two rounds."""
 
 _log = Logger()
 

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.logger import Logger
 
-from p2phole.addresses import Candidate, Endpoint, InterfaceAddress
+from p2phole.addresses import Candidate, Endpoint, InterfaceAddress, IPAddress
 from p2phole.behaviour import UNKNOWN, Behaviour
 from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.observer import Observer
@@ -193,9 +193,18 @@ class Presence:
 
     # -- the machine around
 
+    @property
+    def addresses(self) -> frozenset[IPAddress]:
+        """This machine's, as they were at the last look."""
+        return frozenset(interface.ip for interface in self._own)
+
     def look_around(self) -> bool:
         """Whether this machine's addresses have changed."""
-        found = self._interfaces()
+        try:
+            found = self._interfaces()
+        except OSError as error:  # out of descriptors, say: there is a next look
+            _log.debug("Cannot look at this machine's addresses: {error}", error=error)
+            return False
         changed, self._own = found != self._own, found
         if changed and self._mapper is not None:
             self._mapper.refresh()

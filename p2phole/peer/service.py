@@ -66,6 +66,10 @@ GOODBYE_SECONDS = 0.5
 """Time for the others to close their end when this peer leaves."""
 USE_SECONDS = 2.0
 """Time for what runs on this peer to end in order, before it leaves."""
+DOUBT_SECONDS = 0.5
+"""How long a doubt about the broker connection need not be raised again."""
+MOST_HURRYING = 32
+"""Sessions that may try again and again, with short rests only: more would be too much for the broker."""
 
 _log = Logger()
 
@@ -114,7 +118,9 @@ class PeerService(Service):
         self._link: BrokerProtocol | None = None
         self._since = 0.0
         self._lost: tuple[str, float] | None = None
-        self._warned = False
+        self._doubted = -DOUBT_SECONDS
+        """When the broker connection was doubted last."""
+        self._warned = self._has_begun = False
         self._alone: Deferred[None] | None = None
         """While stopping: fires when no link is left."""
         self._rehearsing: IDelayedCall | None = None
@@ -154,6 +160,7 @@ class PeerService(Service):
     def startService(self) -> None:
         """Go to the broker."""
         Service.startService(self)
+        self._has_begun = True
         self.presence = Presence(
             self._reactor,
             self.port,
@@ -178,7 +185,7 @@ class PeerService(Service):
     def stopService(self) -> Deferred[None]:
         """Say goodbye and let go of everything, in half a second; in one where a port was mapped."""
         Service.stopService(self)
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop() if self._has_begun else self._close_port())
 
     async def _stop(self) -> None:
         if self._watch.running:
@@ -200,10 +207,13 @@ class PeerService(Service):
                 encounter.drop()
         self.acceptor.close()
         await self._broker.stop()
+        await self._close_port()
+        await unmapped
+
+    async def _close_port(self) -> None:
         closed = self.port.close()
         if isinstance(closed, Deferred):
             await closed
-        await unmapped
 
     # -- the broker: see Room in broker_protocol
 
@@ -289,6 +299,9 @@ class PeerService(Service):
     def absent(self, message: Absent) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
         self._members.absent(message)
+        # It may have had a connection of which this side does not know, and have gone where they meet again.
+        if self.trust.meet_again():
+            self._broker.drop()
 
     def letter(self, message: Letter) -> None:
         """See :class:`~p2phole.peer.broker_protocol.Room`."""
@@ -336,22 +349,24 @@ class PeerService(Service):
             self._want(encounter)
 
     def _want(self, encounter: Encounter) -> None:
+        # What has cut off one of them may have cut off the broker as well.
+        self._broker.hurry()
         if self.trust.meet_again():
             self._broker.drop()  # to be registered where the other one will be
             return
-        # What has cut off one of them may have cut off the broker as well.
-        self._broker.hurry()
         if self._link is not None:
-            self.presence.tell_broker()
-            self._link.press()
+            if self.clock.seconds() >= self._doubted + DOUBT_SECONDS:  # once for all that are lost together
+                self._doubted = self.clock.seconds()
+                self.presence.tell_broker()
+                self._link.press()
             encounter.meeting.want()
 
     def _is_urgent(self) -> bool:
-        return any(conversation.is_open and not conversation.is_healthy for conversation in self._conversations)
+        return any(conversation.is_awaited for conversation in self._conversations)
 
-    def over(self, encounter: Encounter) -> None:
+    def may_hurry(self) -> bool:
         """See :class:`~p2phole.peer.encounter.Company`."""
-        self._members.forget_if_idle(encounter)
+        return sum(conversation.is_awaited for conversation in self._conversations) <= MOST_HURRYING
 
     @property
     def _conversations(self) -> Iterator[Conversation]:
@@ -385,7 +400,7 @@ class PeerService(Service):
         changed = self.presence.look_around()
         if changed:
             _log.info("This machine's addresses have changed.")
-            here = {interface.ip for interface in self.presence.surroundings.interfaces}
+            here = self.presence.addresses
             for conversation in self._conversations:
                 path = conversation.path
                 if path is not None and path.local.ip not in here:
@@ -400,7 +415,7 @@ class PeerService(Service):
                 self._link.press()
 
 
-def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None]) -> IService:
-    """The peer that the settings describe."""
+def make_peer(reactor: Any, settings: PeerSettings, fail: Callable[[LocalError], None], *uses: Use) -> IService:
+    """The peer that the settings describe, for lines and ``uses``."""
     lines = Lines(reactor, settings.messages, shows=settings.events != "-")
-    return PeerService(reactor, settings, fail, [lines, Status(reactor, "peer", settings)])
+    return PeerService(reactor, settings, fail, [lines, *uses, Status(reactor, "peer", settings)])

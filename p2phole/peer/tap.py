@@ -18,17 +18,15 @@ from p2phole.options import ConfigurableOptions, coerced, file_path
 from p2phole.peer.settings import RESUME_FOR, PeerSettings
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.text import MAXIMUM_NAME, check_name, without_harm
+from p2phole.use.forward_options import ForwardOptions
+from p2phole.use.forwards import Plan
 
 
-class Options(ConfigurableOptions):
-    """What a peer can be told; checked, it is in :attr:`settings`."""
+class Common(ConfigurableOptions):
+    """What every peer can be told, whatever it is for; checked, it is in :attr:`settings`."""
 
     section = "p2ppeer"
     variables = {"broker": "P2PHOLE_BROKER"}
-    longdesc = (
-        "Joins a room at the broker, makes a direct connection to each other peer there, and sends them each "
-        "line of its standard input. What they send goes to standard output."
-    )
     optParameters: ClassVar[list[list[Any]]] = [
         ["broker", None, None, "HOST[:PORT], or tls:HOST:PORT (required)"],
         ["name", None, None, "shown to the others (default: your user name)"],
@@ -79,6 +77,15 @@ class Options(ConfigurableOptions):
         )
 
 
+class Options(ForwardOptions, Common):
+    """What the service can be told."""
+
+    longdesc = (
+        "Joins a room at the broker, makes a direct connection to each other peer there, and sends them each "
+        "line of its standard input. What they send goes to standard output."
+    )
+
+
 def path(text: str) -> Path:
     """A path, absolute."""
     return Path(file_path(text))
@@ -118,18 +125,22 @@ def makeService(options: Options) -> IService:
     """What twistd runs."""
     from twisted.internet import reactor
 
-    return launch.under_twistd(reactor, partial(_build, reactor, options.settings))
+    return launch.under_twistd(reactor, partial(_build, reactor, options))
 
 
 def run(options: Options) -> int:
     """What ``p2phole peer`` runs, to its exit status."""
     from twisted.internet import reactor
 
-    return launch.run(reactor, partial(_build, reactor, options.settings))
+    return launch.run(reactor, partial(_build, reactor, options))
 
 
-def _build(reactor: Any, settings: PeerSettings, fail: launch.Fail) -> IService:
+def _build(reactor: Any, options: Options, fail: launch.Fail) -> IService:
     # Imported when it is wanted: --help is quick without.
     from p2phole.peer.service import make_peer
 
-    return make_peer(reactor, settings, fail)
+    if options.plan == Plan():
+        return make_peer(reactor, options.settings, fail)
+    from p2phole.use.forwarding import Forwarding
+
+    return make_peer(reactor, options.settings, fail, Forwarding(reactor, options.plan))

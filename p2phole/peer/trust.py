@@ -109,7 +109,6 @@ class Trust:
         self._proven: set[str] = set()
         self._partner: str | None = None
         """Who has proved the code: it is of no use to anybody else."""
-        self._has_met = False
         self._open: set[str] = set()
         """With whom a proof is under way."""
         self._outstanding: set[Identity] = set()
@@ -134,12 +133,12 @@ class Trust:
         return self._number
 
     def meet_again(self) -> bool:
-        """Whether this peer has now moved to where it meets the one whom it has met by the code.
+        """Whether this peer has now moved to where it meets the one who has proved the code.
 
         A code's number is the broker's, for an hour; the two find each other again after that, and after a
         restart of the broker, in a room of their own: named after both keys, proven by the same secret.
         """
-        if not (self.by_code and self._has_met and self._partner is not None):
+        if not self.by_code or self._partner is None:
             return False
         both = "\0".join(sorted((self._credentials.fingerprint, self._partner)))
         self.room = ("secret", hashed(f"met by code\0{both}"))
@@ -266,7 +265,6 @@ class Trust:
 
     def connected(self, theirs: Identity, claimed: str) -> None:
         """There is a connection to this one, who calls itself so: that is kept for the user."""
-        self._has_met = True
         how = "code" if self.number is not None else self.authenticated(theirs)
         try:
             self.people.met(theirs.fingerprint, claimed, how)

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReactorTime,
     ITCPTransport,
+    ITransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
@@ -25,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.addresses import Endpoint
+from p2phole.prompt import Prompt
 from p2phole.secure.preface import NotAPreface, PrefaceReader, build
 from p2phole.secure.roles import Pairing
 from p2phole.secure.tls import PinnedTLS
@@ -226,7 +228,7 @@ class Channel(Protocol):
         link = self.link = SecureLink(self, claim.contest)
         factory = TLSMemoryBIOFactory(claim.tls(), claim.pairing.leads, _Single(link), self.clock)
         self._tls = factory.buildProtocol(None)
-        self._tls.makeConnection(self.transport)
+        self._tls.makeConnection(cast(ITransport, Prompt(self.transport)))
 
     def _pass_on(self, data: bytes) -> None:
         if self._tls is None:

@@ -8,8 +8,7 @@ No transport is seen: a :class:`Link` is written to, and tells back what came
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Protocol as Interface
+from collections.abc import Iterable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
@@ -19,6 +18,8 @@ from p2phole.session.frames import BadFrame, Frame, FrameReader, Kind
 from p2phole.session.greeting import OtherVersion
 from p2phole.session.kept import Parts
 from p2phole.session.silence import Finding, Silence
+from p2phole.session.turns import Turns
+from p2phole.session.upper import Link, Upper
 
 TICK = 1.0
 """Seconds between looks at how quiet the link is."""
@@ -26,67 +27,6 @@ LINGER = 1.0
 """Seconds for which a link to another version stays, so that the other side reads of this one's as well."""
 PINGS = Rate(burst=20, per_second=2)
 """Pings that are answered: each costs us a frame."""
-
-
-class Link(Interface):
-    """What a session needs of an authenticated connection."""
-
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
-
-    def close(self) -> None:
-        """Nothing of it is wanted any more: close it at once."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """Bytes that have come and gone over all links of a session."""
-
-    came: int = 0
-    went: int = 0
-
-
-class Upper(Interface):
-    """What an attachment needs of its session."""
-
-    tally: Tally
-
-    @property
-    def received(self) -> int:
-        """The number of the last frame that came in order."""
-
-    def greeting(self) -> bytes:
-        """The payload of our HELLO."""
-
-    def greeted(self, attachment: Attachment, frame: Frame) -> int:
-        """The other side's HELLO; the number that it acknowledges.  Raises :class:`BadFrame`."""
-
-    def handle(self, frame: Frame) -> None:
-        """A numbered frame.  Raises :class:`BadFrame`."""
-
-    def acknowledged(self, number: int) -> None:
-        """The other side has everything up to there.  Raises :class:`BadFrame`."""
-
-    def due_since(self) -> float | None:
-        """Since when the other side has acknowledged nothing of what it should, in seconds of the clock."""
-
-    def goodbye(self) -> None:
-        """The other side is leaving."""
-
-    def receiving(self, busy: bool) -> None:
-        """Frames that came together begin, or were all handled."""
-
-    def broken(self, error: BadFrame) -> None:
-        """The other side broke the protocol."""
-
-    def died(self, attachment: Attachment, why: str) -> None:
-        """The link is of no more use."""
-
-    def lost(self, attachment: Attachment) -> None:
-        """The link has ended."""
-
-    def pump(self) -> None:
-        """There may be something to send."""
 
 
 class Attachment:
@@ -103,6 +43,7 @@ class Attachment:
         self._link = link
         self._upper = upper
         self._reader = FrameReader()
+        self._turns = Turns(clock, link, self._handle)
         self._pings = Bucket(PINGS)
         self._ping: int | None = None
         self._pong: int | None = None
@@ -165,10 +106,18 @@ class Attachment:
             self._silence.part()
             return  # as for three of four TLS records in bulk
         self._silence.ended(self._clock.seconds())
+        self._turns.add(frames)
+
+    @property
+    def behind(self) -> bool:
+        """Whether frames have come that wait for their turn."""
+        return len(self._turns) > 0
+
+    def _handle(self, frames: Iterable[Frame]) -> None:
         self._upper.receiving(True)
         try:
             for frame in frames:
-                if self.over:
+                if self.over or self._refused is not None:
                     break
                 self._take(frame)
         except OtherVersion as error:
@@ -224,6 +173,7 @@ class Attachment:
     def stop(self) -> None:
         """Have nothing to do with the link any more."""
         self.over = True
+        self._turns.stop()
         if self._watch.running:
             self._watch.stop()
         if self._lingering is not None and self._lingering.active():
@@ -242,6 +192,8 @@ class Attachment:
             self._link.close()
 
     def _look(self) -> None:
+        if self._refused is not None:
+            return
         now, since = self._clock.seconds(), self._upper.due_since()
         found = self._silence.look(now, since if self.has_greeted else None)
         if found is Finding.ASK:

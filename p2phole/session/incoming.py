@@ -46,7 +46,7 @@ class Incoming:
         self._board = board
         self._stream = stream
         self._window = INITIAL_WINDOW
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[bytes | bytearray] = deque()
         self._held = 0
         """Bytes that have come and are not consumed."""
         self._stopped = not stream.mine
@@ -72,7 +72,7 @@ class Incoming:
             return
         if self._stopped or self._pieces or self._reading or self._explicit:
             if self._hold(len(data)):
-                self._pieces.append(data)
+                self._keep(data)
                 self._read()
             else:
                 self._stream.abort("nobody reads it, and memory is short")
@@ -82,6 +82,16 @@ class Incoming:
             self._consumed(len(data))
             if self._pieces:
                 self._read()
+
+    def _keep(self, data: bytes) -> None:
+        """Small pieces together: each alone costs many times what it counts."""
+        last = self._pieces[-1] if self._pieces else b""
+        if not last or len(last) + len(data) > MOST_PAYLOAD:
+            self._pieces.append(data)
+        elif isinstance(last, bytearray):
+            last += data
+        else:
+            self._pieces[-1] = bytearray(last + data)
 
     def finish(self) -> None:
         """FINISH.  Raises :class:`BadFrame`."""
@@ -101,7 +111,7 @@ class Incoming:
 
     def _read(self) -> None:
         while self._pieces and not (self._stopped or self._reading):
-            data = self._pieces.popleft()
+            data = bytes(self._pieces.popleft())
             self._give(data)
             if not self._explicit:
                 self.consume(len(data))

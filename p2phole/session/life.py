@@ -92,7 +92,12 @@ class Links:
         self.current = None
         self.actions.use(None)
         self.apart_since = self.clock.seconds()
-        self.timer = self.clock.callLater(self.resume_for, life.expired)
+        self.wait(life)
+
+    def wait(self, life: Life) -> None:
+        """Not for ever."""
+        if self.timer is None:
+            self.timer = self.clock.callLater(self.resume_for, life.expired)
 
     def end(self, error: P2pholeError) -> None:
         """No timer, no link, and everything above ends.  The links are closed by whoever has made them."""
@@ -127,6 +132,10 @@ def _build() -> Callable[[Links], Life]:
         links.switch()
 
     @greeting.upon(Life.lost_newest).to(apart)
+    def lost_the_only_one(life: Life, links: Links) -> None:
+        links.newest = None
+        links.wait(life)
+
     @replacing.upon(Life.lost_newest).to(linked)
     def lost_newest(life: Life, links: Links) -> None:
         links.newest = None

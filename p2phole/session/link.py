@@ -14,7 +14,7 @@ from p2phole.session.session import Session
 
 @implementer(IPushProducer)
 class TransportLink:
-    """See :class:`~p2phole.session.attachment.Link`.  ``close`` closes the transport at once."""
+    """See :class:`~p2phole.session.upper.Link`.  ``close`` closes the transport at once."""
 
     def __init__(self, transport: ITransport, close: Callable[[], None]) -> None:
         self.close = close
@@ -22,8 +22,16 @@ class TransportLink:
         self._attachment: Attachment | None = None
 
     def write(self, data: bytes) -> None:
-        """See :class:`~p2phole.session.attachment.Link`."""
+        """See :class:`~p2phole.session.upper.Link`."""
         self._transport.write(data)
+
+    def pause(self) -> None:
+        """See :class:`~p2phole.session.turns.Reader`."""
+        cast(IPushProducer, self._transport).pauseProducing()
+
+    def resume(self) -> None:
+        """See :class:`~p2phole.session.turns.Reader`."""
+        cast(IPushProducer, self._transport).resumeProducing()
 
     def start(self, session: Session) -> Attachment:
         """Attach it; what the transport receives goes to :meth:`Attachment.receive`, its end to ``lost``."""

@@ -72,7 +72,14 @@ class Messages:
             if held:
                 self._in.stream.pause()
             else:
-                self._in.stream.resume()
+                self._resume(self._in.stream)
+
+    def _resume(self, stream: Stream) -> None:
+        try:
+            stream.resume()
+        except BadFrame as error:  # in what came while it was held, so that no link hears of it
+            assert self._session is not None
+            self._session.end(error)
 
     def send(self, payload: bytes) -> None:
         """Queue a message; it leaves as soon as it can.  Raises :class:`ValueError` over 65,520 bytes."""

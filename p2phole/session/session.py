@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from p2phole.errors import P2pholeError
-from p2phole.session.attachment import Attachment, Link, Tally
+from p2phole.session.attachment import Attachment
 from p2phole.session.errors import Forgotten, SessionOver
 from p2phole.session.frames import HEADER, BadFrame, Frame, Kind
 from p2phole.session.greeting import Greeting, read_greeting
@@ -23,6 +23,7 @@ from p2phole.session.pool import Pools
 from p2phole.session.sender import Sender
 from p2phole.session.streams import Stream
 from p2phole.session.table import Handler, Table
+from p2phole.session.upper import Link, Tally
 
 ACK_DELAY = 0.02
 """Seconds until the other side hears what has come, if nothing tells it earlier."""
@@ -72,7 +73,7 @@ class Session:
         self._sender = Sender(pools.kept)
         self._table = Table(self._sender, pools.unread, leads, self._soon)
         self._later: IDelayedCall | None = None
-        self._progress = 0.0
+        self._progress = clock.seconds()
         """When the other side acknowledged something last, or something became due that had not been."""
         self._error: P2pholeError | None = None
         self._leaving = False
@@ -147,15 +148,15 @@ class Session:
 
     @property
     def received(self) -> int:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         return self._sender.received
 
     def greeting(self) -> bytes:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         return Greeting(self._ident, self._theirs).encode()
 
     def greeted(self, attachment: Attachment, frame: Frame) -> int:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         greeting = read_greeting(frame.payload)
         if greeting.session != self._theirs:
             if self._theirs is not None:
@@ -173,7 +174,7 @@ class Session:
         return number
 
     def handle(self, frame: Frame) -> None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         due = self._sender.received + 1
         if frame.number > due:
             raise BadFrame(why="a frame is missing")
@@ -182,7 +183,7 @@ class Session:
             self._table.receive(frame)
 
     def acknowledged(self, number: int) -> None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         # With two links at a time, what one says may be older than what the other one has said.
         if number > self._sender.kept.acknowledged:
             self._sender.kept.release(number)
@@ -190,37 +191,37 @@ class Session:
             self._tell_heard()
 
     def due_since(self) -> float | None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         if not len(self._sender.kept):
             self._progress = self._clock.seconds()
             return None
         return self._progress
 
     def goodbye(self) -> None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         self._life.ended(SessionOver(why="the other side has left"))
         self._user.left()
 
     def receiving(self, busy: bool) -> None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         self._sender.hold(busy)
         current = self._links.current
         if not busy and current is not None and current.told != self._sender.received:
             self._soon()
 
     def broken(self, error: BadFrame) -> None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         self._life.ended(error)
 
     def died(self, attachment: Attachment, why: str) -> None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
-        spare = self._links.current is not None and attachment is not self._links.current
+        """See :class:`~p2phole.session.upper.Upper`."""
+        spare = self._links.current is not None and self._links.newest is not None
         attachment.fail()
         if not spare:
             self._user.died(why)
 
     def lost(self, attachment: Attachment) -> None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         if attachment is self._links.newest:
             self._life.lost_newest()
             if self._links.current is None:
@@ -231,7 +232,7 @@ class Session:
             self.end(SessionOver(why="this side has left"))
 
     def pump(self) -> None:
-        """See :class:`~p2phole.session.attachment.Upper`."""
+        """See :class:`~p2phole.session.upper.Upper`."""
         self._sender.pump()
 
     # -- see Actions, of its life

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, LogEvent, LogLevel
 from zope.interface import implementer
 
@@ -49,7 +52,11 @@ class ChatFace:
         else:
             nobody = f"nobody else is in {settings.room}"
         leave = partial(launch.stop, reactor)
-        chat = Chat(transcript, leave, nobody, settings.messages, self._given.by_code)
+        work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        umask = os.umask(0o077)
+        os.umask(umask)
+        by_code, greetings = self._given.by_code, settings.messages
+        chat = Chat(transcript, leave, nobody, work, Path.cwd(), umask, greetings, by_code)
         self._screen = chat.screen = Screen(chat)
         transcript.changed = self._screen.changed
         return [chat]

@@ -78,6 +78,13 @@ class Entry:
     unsaid: bool = False
     """Whether nobody was there to hear it."""
     lost: bool = False
+    size: int = field(init=False)
+    """Characters that it had at first, which is what it is counted for."""
+    wrapped: tuple[tuple[int, int], tuple[str, ...]] | None = None
+    """For whoever draws it: the text in rows, and for which widths."""
+
+    def __post_init__(self) -> None:
+        self.size = len(self.text)
 
     @property
     def mark(self) -> Mark:
@@ -241,9 +248,16 @@ class Transcript:
             entry.lost = True
         self.changed()
 
-    def note(self, text: str) -> None:
+    def note(self, text: str) -> Entry:
         """The program has something to tell."""
-        self._add(Entry(Kind.NOTE, self._now(), "", harmless(text)))
+        entry = Entry(Kind.NOTE, self._now(), "", harmless(text))
+        self._add(entry)
+        return entry
+
+    def change(self, entry: Entry, text: str) -> None:
+        """A note says something else from now on."""
+        entry.text, entry.wrapped = harmless(text), None
+        self.changed()
 
     def warn(self, text: str) -> None:
         """And it is to be noticed."""
@@ -275,7 +289,7 @@ class Transcript:
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
         self.added += 1
-        self._characters += len(entry.text)
+        self._characters += entry.size
         while len(self.entries) > MOST_ENTRIES or self._characters > MOST_CHARACTERS:
-            self._characters -= len(self.entries.popleft().text)
+            self._characters -= self.entries.popleft().size
         self.changed()

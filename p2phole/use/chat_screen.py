@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import InMemoryHistory
@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from p2phole.errors import LocalError
-from p2phole.use.chat_typed import completions
+from p2phole.use.chat_typed import completions, file_begun
 from p2phole.use.chat_view import MOST_NAME, Row, View, cut
 
 # Bold, reverse, and of the colours those that are read well on a light ground and on a dark one.
@@ -74,8 +74,13 @@ class _Transcript(UIControl):
 class _Completer(Completer):
     def __init__(self, user: User) -> None:
         self._user = user
+        self._paths = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        path = file_begun(document.text_before_cursor)
+        if path is not None:
+            yield from self._paths.get_completions(Document(path), complete_event)
+            return
         for replaced, text in completions(document.text_before_cursor, self._user.names):
             yield Completion(text, start_position=-replaced)
 

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 COMMANDS = {
     "who": ("", "who is here, and how"),
     "to": ("NAME", "talk to this one only; without a name to everybody again"),
+    "send": ("FILE", "send a file or a folder to the other one, or to whom /to has chosen"),
+    "take": ("", "take what is offered, into the folder that the chat was started in"),
+    "refuse": ("", "do not"),
     "quit": ("", "leave; so do ctrl-C, and ctrl-D on an empty line"),
     "help": ("", "this"),
 }
 """What follows each, and what it does."""
 WITH_NAME = ("to",)
+WITH_FILE = ("send",)
 HELP = (
     *(f"/{name} {follows}".rstrip() + f": {does}" for name, (follows, does) in COMMANDS.items()),
     "Tab completes, PageUp and PageDown scroll. // begins a line that begins with a slash.",
@@ -51,6 +55,12 @@ def read(line: str) -> Said | Command | Unknown:
         return Said(line[1:])
     name, _, argument = line[1:].partition(" ")
     return Command(name, argument.strip()) if name in COMMANDS else Unknown(name)
+
+
+def file_begun(before: str) -> str | None:
+    """The beginning of a path that stands before the cursor; None: none is due there."""
+    command, space, argument = before.removeprefix("/").partition(" ")
+    return argument if before.startswith("/") and space and command in WITH_FILE else None
 
 
 def completions(before: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:

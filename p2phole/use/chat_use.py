@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol as Interface
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -16,8 +18,10 @@ from p2phole.peer.talk import Talk
 from p2phole.peer.use import Host, Idle, Partner
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.use import chat_typed
+from p2phole.use.chat_files import Files
 from p2phole.use.chat_model import Transcript, Way
 from p2phole.use.chat_view import View, status, who
+from p2phole.use.files.feeding import Work
 
 LOOK_SECONDS = 1.0
 """Time between two looks at the round trips."""
@@ -39,26 +43,35 @@ class Surface(Interface):
 
 class Chat(Idle):
     """See above.  ``leave``: the user has had enough.  ``nobody``: what to say where nobody is here.
+    ``work`` calls what blocks elsewhere.  ``folder``, ``umask``: for files that are taken.
     ``greetings`` go to each one once.  ``pair``: there is only one to meet."""
 
     screen: Surface
+    clock: IReactorTime
 
     def __init__(
         self,
         transcript: Transcript,
         leave: Callable[[], None],
         nobody: str,
+        work: Work,
+        folder: Path,
+        umask: int,
         greetings: Sequence[str] = (),
         pair: bool = False,
     ) -> None:
         self.transcript = transcript
         self.view = View(transcript)
         self.leave = leave
+        self.work = work
+        self.folder = folder
+        self.umask = umask
         self._nobody = nobody
         self._greetings = greetings
         self._pair = pair
         self._greeted: WeakSet[Partner] = WeakSet()
         self._talks: dict[Partner, Talk] = {}
+        self._files = Files(self)
         self._looks = LoopingCall(self._look)
         self._all_said: Deferred[None] | None = None
         """While stopping: fires when everybody who is here has everything."""
@@ -68,7 +81,7 @@ class Chat(Idle):
     def start(self, host: Host) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
         self._host = host
-        self._looks.clock = host.clock
+        self.clock = self._looks.clock = host.clock
         self._looks.start(LOOK_SECONDS, now=False)
         host.clock.callLater(0, self.screen.start, host.fail)
 
@@ -77,6 +90,7 @@ class Chat(Idle):
         transcript = self.transcript
         transcript.came(partner, self._host.label(partner), partner.fingerprint, partner.authenticated)
         self._talks[partner] = Talk(self._host, partner, self)
+        self._files.met(partner)
         if partner not in self._greeted:
             self._greeted.add(partner)
             for text in self._greetings:
@@ -107,6 +121,8 @@ class Chat(Idle):
 
     async def _stop(self) -> None:
         await self.screen.stop()
+        for what in self._files.stop():
+            _log.warn("{what} has not arrived: sent again, it goes on from there.", what=what)
         if self._is_due():
             self._all_said = Deferred()
             await self._all_said.addTimeout(LAST_SECONDS, self._host.clock, lambda result, seconds: None)
@@ -173,7 +189,7 @@ class Chat(Idle):
             self.transcript.warn("Too much is waiting to be read by the others: try again in a while.")
             return False
         # A line that is pasted may be several, and longer than a message can be.
-        for piece in LineSplitter(MOST_PAYLOAD, self.transcript.note).feed(text.encode("utf-8", "replace"), True):
+        for piece in LineSplitter(MOST_PAYLOAD, self.transcript.warn).feed(text.encode("utf-8", "replace"), True):
             if piece:
                 self._say_one(piece)
         return True
@@ -198,6 +214,11 @@ class Chat(Idle):
         elif command.name == "help":
             for line in chat_typed.HELP:
                 transcript.note(line)
+        elif command.name in ("take", "refuse"):
+            if not self._files.answer(command.name == "take"):
+                transcript.warn("Nothing is offered.")
+        elif command.name == "send":
+            self._send(command.argument)
         elif not command.argument:
             transcript.to = None
             transcript.note("To everybody.")
@@ -206,6 +227,26 @@ class Chat(Idle):
             transcript.note(f"To {person.name} only.")
         else:
             transcript.warn(f"There is no {command.argument} here: /who lists everybody.")
+
+    def _send(self, typed: str) -> None:
+        to = self.transcript.to
+        people = [to] if to is not None else [one for one in self.transcript.people if not one.replaced]
+        partners = [partner for partner in self._talks if self.transcript.person(partner) in people]
+        if not typed:
+            self.transcript.warn("Which file? /send FILE")
+        elif len(partners) != 1:
+            why = (
+                "There are several here: choose one by /to NAME first."
+                if partners
+                else "Nobody is here to send it to."
+            )
+            self.transcript.warn(why)
+        else:
+            self._files.send(partners[0], typed)
+
+    def name_of(self, partner: Partner) -> str:
+        """See :class:`~p2phole.use.chat_files.Around`."""
+        return self.transcript.person(partner).name
 
     # -- how the others are reached
 

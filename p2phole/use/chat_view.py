@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import islice
 
 from prompt_toolkit.utils import get_cwidth
@@ -61,7 +60,6 @@ def cut(text: str, most: int) -> str:
     return kept + ELLIPSIS if most > 0 else ""
 
 
-@lru_cache(maxsize=256)  # of what is on the screen, which is drawn anew for each key
 def wrap(text: str, first: int, rest: int) -> tuple[str, ...]:
     """A text in rows of at most so many columns, broken between words where there are any."""
     rows: list[str] = []
@@ -96,6 +94,13 @@ def wrap(text: str, first: int, rest: int) -> tuple[str, ...]:
     return tuple(rows)
 
 
+def _wrapped(entry: Entry, first: int, rest: int) -> tuple[str, ...]:
+    # All that is below what was scrolled back to is gone through for each drawing.
+    if entry.wrapped is None or entry.wrapped[0] != (first, rest):
+        entry.wrapped = (first, rest), wrap(entry.text, first, rest)
+    return entry.wrapped[1]
+
+
 def rows_of(entry: Entry, width: int) -> list[Row]:
     """One entry."""
     style, mark = MARKS[entry.mark] if entry.kind is Kind.SAID else GUTTERS[entry.kind]
@@ -109,7 +114,7 @@ def rows_of(entry: Entry, width: int) -> list[Row]:
     elif entry.kind is Kind.SAID:
         head = f"you to {cut(entry.who, MOST_NAME)}: " if entry.who else "you: "
     head = cut(head, room // 2)
-    texts = wrap(entry.text, room - width_of(head), room)
+    texts = _wrapped(entry, room - width_of(head), room)
     told = {Kind.HEARD: "class:name", Kind.SAID: "class:own"}.get(entry.kind, style)
     body = "class:warning" if entry.kind is Kind.WARNING else ""
     rows: list[Row] = [[("", moment), (style, before), (told, head), (body, texts[0])]]

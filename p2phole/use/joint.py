@@ -51,6 +51,8 @@ class Joint:
         """Bytes of ours that the other side has written."""
         self.written = 0
         """Bytes of the other side that were written here, or are waiting for it."""
+        self.closing: Callable[[], object] = lambda: None
+        """Called before the output is closed: whoever reads it may then have something to say on the terminal."""
         self._is_joined = is_joined
         self._ended = ended
         self._stream: Stream | None = None
@@ -148,6 +150,7 @@ class Joint:
 
     def finished(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
+        self.closing()
         try:
             self._output.close()
         except OSError as error:

@@ -14,7 +14,7 @@ from p2phole.peer import tap
 from p2phole.secure import codes
 
 
-class Options(tap.Options):
+class Options(tap.Common):
     """As those of a peer, and a code; checked, all is in :attr:`settings`.
 
     ``asks``: whether the user is to be asked for the code.

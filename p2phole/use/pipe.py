@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
@@ -38,14 +39,22 @@ class StartedAgain(LocalError):
 class Pipe(Idle):
     """The use.  Of two that may meet others, too, one asks and the other one answers, so nobody waits in a circle.
 
-    ``alone``: whether nobody else can come, as with a code.
+    ``alone``: whether nobody else can come, as with a code.  ``begun``: called when the two are joined.
     """
 
-    def __init__(self, reactor: IReactorFDSet, alone: bool, source: int = 0, sink: int = 1) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        alone: bool,
+        source: int = 0,
+        sink: int = 1,
+        begun: Callable[[Pipe], None] = lambda pipe: None,
+    ) -> None:
         self.joint = Joint(reactor, self._joined, self._stream_over, source, sink)
         self.partner: Partner | None = None
         """Who is at the other end, or is being asked."""
         self._alone = alone
+        self._begun = begun
         self._host: Host
         self._hopes: deque[Partner] = deque()
         self._requests: deque[tuple[Partner, Stream]] = deque()
@@ -83,10 +92,30 @@ class Pipe(Idle):
         elif self._alone:
             self._fail(NoPipe(why=error))
 
+    def unlinked(self, partner: Partner) -> None:
+        """See :class:`~p2phole.peer.use.Use`."""
+        if self._goes_on(partner):
+            _log.info("The connection to {name} is lost: waiting for it.", name=self._host.label(partner))
+
+    def linked(self, partner: Partner) -> None:
+        """See :class:`~p2phole.peer.use.Use`."""
+        if self._goes_on(partner):
+            _log.info("{name} is there again, and nothing is lost.", name=self._host.label(partner))
+
+    def _goes_on(self, partner: Partner) -> bool:
+        return partner is self.partner and self.joint.joined and not (self._over or self._complete)
+
     def stop(self) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
         self._over = True
         self.joint.close()
+
+    def where(self) -> str | None:
+        """How the other end is reached, in words; None: not now."""
+        partner = self.partner
+        if partner is None or partner.path is None:
+            return None
+        return f"direct to {self._host.label(partner)} at {partner.path.remote}"
 
     # -- who it is
 
@@ -119,6 +148,7 @@ class Pipe(Idle):
     def _joined(self) -> None:
         assert self.partner is not None
         self._session = self.partner.session
+        self._begun(self)
         if not self._alone:
             _log.info("The other end of the pipe is {name}.", name=self._host.label(self.partner))
         self._go_on()

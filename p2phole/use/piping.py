@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import FileLogObserver, FilteringLogObserver, ILogObserver, LogLevel, LogLevelFilterPredicate
 from twisted.python.usage import UsageError
 
+from p2phole import launch
 from p2phole.peer.use import Use
 from p2phole.use import options, running
+
+if TYPE_CHECKING:
+    from p2phole.use.gauge import Gauge
+    from p2phole.use.pipe import Pipe
 
 TERMINAL = "/dev/tty"
 
@@ -51,14 +61,69 @@ def run(given: Options) -> int:
         with _terminal("r") as keyboard, _terminal("w") as screen:
             given.answered(ask_for_code(input=create_input(keyboard), output=create_output(screen)))
         given.asks = False
-    return running.run("pipe", given, lambda reactor: _uses(given, reactor))
+    face = PipeFace(given, sys.stderr)
+    return running.run("pipe", given, face.uses, face)
 
 
-def _uses(given: Options, reactor: Any) -> Sequence[Use]:
-    from p2phole.use.pipe import Pipe
+class PipeFace:
+    """Standard error of a pipe: what is wrong, what the pipe says of itself, and on a terminal how much goes
+    through.  Where standard output is on one, too, it is for what comes alone."""
 
-    settings = given.settings
-    return [Pipe(reactor, settings.code is not None or settings.invite)]
+    def __init__(self, given: Options, stream: TextIO) -> None:
+        self._given = given
+        self._stream = stream
+        self._gauge: Gauge | None = None
+        levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+        levels.setLogLevelForNamespace("p2phole.use", LogLevel.info)
+        self.log: ILogObserver = FilteringLogObserver(
+            FileLogObserver(cast(TextIO, self), launch.one_line), [levels]
+        )
+
+    def uses(self, reactor: Any) -> Sequence[Use]:
+        """What runs."""
+        from p2phole.use.pipe import Pipe
+
+        settings = self._given.settings
+        return [Pipe(reactor, settings.code is not None or settings.invite, begun=partial(self._begun, reactor))]
+
+    def _begun(self, reactor: Any, pipe: Pipe) -> None:
+        if self._stream.isatty() and not os.isatty(1):
+            # Imported when the other side is there: nobody waits for it then.
+            from p2phole.use.gauge import Gauge
+
+            joint = pipe.joint
+            self._gauge = Gauge(self._stream, reactor, lambda: (joint.consumed, joint.written), pipe.where)
+            self._gauge.start()
+            joint.closing = self.close
+            reactor.addSystemEventTrigger("before", "shutdown", self.close)
+
+    # -- what the log is written to
+
+    def write(self, text: str) -> None:
+        """See :class:`TextIO`."""
+        if self._gauge is not None:
+            self._gauge.erase()
+        self._stream.write(text)
+
+    def flush(self) -> None:
+        """See :class:`TextIO`."""
+        self._stream.flush()
+
+    # -- see Face in running
+
+    def install(self) -> None:
+        """See :class:`~p2phole.use.running.Face`: any reactor will do."""
+
+    def tell_lines(self, text: str) -> None:
+        """See :class:`~p2phole.use.running.Face`."""
+        launch.tell_lines(text)
+
+    def close(self) -> Deferred[None]:
+        """See :class:`~p2phole.use.running.Face`."""
+        gauge, self._gauge = self._gauge, None
+        if gauge is not None:
+            gauge.stop()
+        return succeed(None)
 
 
 @contextmanager

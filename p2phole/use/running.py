@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -40,8 +41,15 @@ class Face(Interface):
         """Give the terminal back, for good."""
 
 
-def run(command: str, given: Options, build: Callable[[Any], Sequence[Use]], face: Face | None = None) -> int:
-    """Run ``p2phole COMMAND`` to its exit status; ``build`` makes its uses, for a reactor."""
+def run(
+    command: str,
+    given: Options,
+    build: Callable[[Any], Sequence[Use]],
+    face: Face | None = None,
+    quiet: bool = False,
+) -> int:
+    """Run ``p2phole COMMAND`` to its exit status; ``build`` makes its uses, for a reactor.  ``quiet``: say only
+    what is wrong."""
     if given.asks:
         from p2phole.use.ask import ask_for_code
 
@@ -50,7 +58,7 @@ def run(command: str, given: Options, build: Callable[[Any], Sequence[Use]], fac
         face.install()
     from twisted.internet import reactor
 
-    log = face.log if face is not None else None
+    log = face.log if face is not None else launch.console_log(sys.stderr, quiet)
     return launch.run(reactor, partial(_service, reactor, command, given, build, face), log)
 
 

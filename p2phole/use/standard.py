@@ -17,10 +17,9 @@ from zope.interface import implementer
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.use.unblocked import Unblocked, unblocked
 
-PIECE = MOST_PAYLOAD
-"""Bytes that are read at a time: what fits into one frame, so that no small one follows."""
-AT_ONCE = 4
-"""Pieces that are read before others in the reactor have their turn."""
+PIECE = 4 * MOST_PAYLOAD
+"""Bytes that are read at a time: what fits into four frames, so that no small one follows.  With one at a time it
+takes an eighth more CPU time, and others in the reactor have their turn after each."""
 
 
 @implementer(IReadDescriptor)
@@ -78,20 +77,19 @@ class Input:
 
     def doRead(self) -> None:
         """See :class:`IReadDescriptor`."""
-        for _ in range(AT_ONCE):
-            if not self._watched or self._source is None:
-                return
-            try:
-                data = self._source.read(PIECE)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._end(error)
-                return
-            if not data:
-                self._end(None)
-                return
+        if not self._watched or self._source is None:
+            return
+        try:
+            data = self._source.read(PIECE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if data:
             self._received(data)
+        else:
+            self._end(None)
 
     def _end(self, error: OSError | None) -> None:
         self.close()

@@ -9,9 +9,9 @@ from pathlib import Path
 from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2phole.use.files.incoming import Clash
 from p2phole.use.files.names import part_name
 from p2phole.use.files.records import AT, BEGIN, SAME, Kind, RecordReader
-from p2phole.use.files.store import Clash
 from tests.docs import bare, blocks, read, table
 from tests.session.sides import flush
 from tests.use.files.pairs import SENDER, Pair

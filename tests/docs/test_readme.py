@@ -179,6 +179,8 @@ class OptionTests(SynchronousTestCase):
         for block in blocks(read("docs/operating.md"), "systemd"):
             parser = configparser.RawConfigParser()
             parser.read_string(block.text)
+            if "Socket" in parser:
+                continue
             words = shlex.split(parser["Service"]["ExecStart"])
             self.assertEqual((Path(words[0]).name, words[1]), ("twistd", "-n"))
             self.check(words[2], words[3:], block.text)

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.peer import settings
-from p2phole.session import attachment, kept, messages, pool, sender, session, silence, table
+from p2phole.session import attachment, kept, messages, pool, sender, session, silence, table, turns
 from p2phole.session.frames import CREDIT, HEADER, MOST_PAYLOAD, SHAPES, Frame, FrameReader, Kind
 from p2phole.session.halves import INITIAL_WINDOW, MOST_WINDOW
 from p2phole.session.incoming import CREDIT_BYTES, LARGEST_WINDOW
@@ -86,6 +86,7 @@ class FrameTests(SynchronousTestCase):
             f"dead after {silence.DEAD:.0f} s",
             f"More than {attachment.PINGS.burst} pings at once and {attachment.PINGS.per_second} a second",
             f"nothing of what is due for {silence.STALLED:.0f} s",
+            f"come together, {turns.MOST_AT_ONCE} are handled",
             f"may have {table.MOST_STREAMS:,} streams",
             f"{INITIAL_WINDOW:,} bytes may be sent before the first",
             f"at most {MOST_WINDOW // mib} MiB beyond what was consumed",

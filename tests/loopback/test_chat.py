@@ -118,7 +118,7 @@ def test_two_talk(chats: Chats) -> None:
 def test_several_and_one_of_them_only(chats: Chats) -> None:
     alice, bob, carol = (chats.start(name, "--room", "team") for name in ("alice", "bob", "carol"))
     alice.shows("bob · lan", "carol · lan")
-    alice.type("/t\t")
+    alice.type("/to\t")
     alice.shows("> /to")
     alice.type("car\t")
     alice.shows("> /to carol")
@@ -183,6 +183,20 @@ def test_scrolling_back(chats: Chats) -> None:
     alice.until(lambda rows: "line 29" in rows[9] and "more" not in rows[10])
 
 
+def test_a_file(chats: Chats) -> None:
+    alice, bob = chats.pair()
+    here, there = chats.stage.folder / "alice", chats.stage.folder / "bob"
+    (here / "a photo.jpg").write_bytes(os.urandom(3_000_000))
+    alice.type("/send a\t")
+    alice.shows("> /send a photo.jpg")
+    alice.type("\r")
+    bob.shows("!! alice sends a photo.jpg: 1 file, 3 MB.")
+    bob.type("/take\r")
+    bob.shows("-- a photo.jpg from alice: here, verified, 1 file, 3 MB.")
+    alice.shows("-- a photo.jpg to bob: arrived, 1 file, 3 MB.")
+    assert (there / "a photo.jpg").read_bytes() == (here / "a photo.jpg").read_bytes()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal(chats: Chats, number: int) -> None:
     alice = chats.start("alice", "--room", "team")
@@ -213,16 +227,21 @@ import sys
 from p2phole import cli
 from p2phole.use.chat_use import Chat
 
-Chat.status = lambda chat, width: chat.no_such_thing
+status = Chat.status
+Chat.status = lambda chat, width: chat.no_such_thing if width == 40 else status(chat, width)
 sys.exit(cli.main())
 """
 
 
-def test_a_defect_in_what_draws(chats: Chats) -> None:
-    """The terminal is given back, and one line says what it was."""
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_defect_in_what_draws(chats: Chats, columns: int) -> None:
+    """The terminal is given back, and one line says what it was; at first, and later."""
     chat = ("chat", "--broker", chats.broker, "--room", "team")
-    alice = Terminal(chats.stage.folder / "alice", sys.executable, "-c", BROKEN, *chat)
+    alice = Terminal(chats.stage.folder / "alice", sys.executable, "-c", BROKEN, *chat, columns=columns)
     chats.terminals.append(alice)
+    if columns == 80:
+        alice.shows("nobody else is in team")
+        alice.resize(40, 12)
     assert (alice.ends(), alice.is_restored) == (1, True)
     assert re.search(r"p2phole: The screen cannot be drawn \(AttributeError: .*\r\n$", alice.last_words)
     assert "Traceback" not in alice.written.decode()

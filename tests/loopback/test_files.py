@@ -22,7 +22,7 @@ SIZE = 100 * MIB
 # A disk that takes about 30 MiB a second, so that there is a middle to kill somebody in.
 SLOW = """
 import runpy, sys, time
-from p2phole.use.files.store import Incoming
+from p2phole.use.files.incoming import Incoming
 write = Incoming.write
 def slow(incoming, data):
     time.sleep(0.002 * len(data) / 65536)
@@ -179,7 +179,7 @@ def test_stopped(scene: Scene, which: str) -> None:
     stopped.process.send_signal(signal.SIGINT)
     for process in (stopped, other):
         status, told = process.end()
-        assert status == 1, told
+        assert status == (0 if process is stopped else 1), told  # a signal is no failure
         assert "start again on both sides" in told
     assert [path.name.endswith(PART) for path in scene.folder.iterdir()] == [True]
 

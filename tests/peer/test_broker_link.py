@@ -143,16 +143,38 @@ class BrokerLinkTests(SynchronousTestCase):
         self.network.restore(self.machine)
         self.network.run_until(lambda: self.registrations() == 2, 5)
 
-    def test_nothing_gets_through_before_it_is_registered(self) -> None:
-        """That is no reason to give up."""
-        self.brokers.answers = {}
+    def test_in_a_hurry_on_a_slow_path(self) -> None:
+        self.network.move(self.peer, ["192.0.2.2"], delay=2.0)  # one way
+        self.urgent = True
+        self.link()
+        self.network.advance(5)  # refused
         self.listen()
-        link = self.link()
-        self.network.isolate(self.machine)
-        current: Any = link._registering.current
-        current.send(Pong(1))
-        self.network.run_until(lambda: current.was_cut_off, 5)
-        self.assertEqual(self.failures, [])
+        self.network.run_until(lambda: self.registrations() == 1, 60)
+
+    def test_nothing_gets_through_before_it_was_ever_registered(self) -> None:
+        for answers in ({}, {b'"hello"': lines(WELCOME)}):
+            self.setUp()
+            self.listen()
+            self.brokers.answers, whole = answers, self.brokers.answers
+            link = self.link()
+            self.network.isolate(self.machine)
+            link._registering.current.send(Pong(1))  # type: ignore[union-attr]
+            self.network.advance(5)
+            self.brokers.answers = whole
+            self.network.restore(self.machine)
+            self.network.run_until(lambda: self.registrations() == 1, 15)
+            self.assertEqual(self.failures, [])
+
+    def test_dropped_before_it_was_ever_registered(self) -> None:
+        for answers in ({}, {b'"hello"': lines(WELCOME)}):
+            self.setUp()
+            self.listen()
+            self.brokers.answers, whole = answers, self.brokers.answers
+            link = self.link()
+            link.drop()
+            self.brokers.answers = whole
+            self.network.run_until(lambda: self.registrations() == 1, 5)
+            self.assertEqual(self.failures, [])
 
     def test_nothing_gets_through_while_a_session_waits(self) -> None:
         """A new connection through which nothing gets is soon found out."""

@@ -11,7 +11,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint
-from p2phole.peer.meeting import ANSWER_SECONDS, FIRST_REST, LONGEST_REST, Meeting, Round, meeting
+from p2phole.peer.meeting import (
+    ANSWER_SECONDS,
+    AWAITED_REST,
+    FIRST_REST,
+    LONGEST_REST,
+    Meeting,
+    Round,
+    meeting,
+)
 from p2phole.punch.attempt import Success
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.verdict import REASONS
@@ -27,7 +35,7 @@ class Done:
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        self.connected = False
+        self.connected = self.awaited = False
 
     def begin_start(self, message: Introduction) -> None:
         self.log.append("start")
@@ -43,6 +51,9 @@ class Done:
 
     def is_connected(self) -> bool:
         return self.connected
+
+    def is_awaited(self) -> bool:
+        return self.awaited
 
     def tell_introduced(self) -> None:
         self.log.append("introduced")
@@ -117,6 +128,15 @@ class RoundTests(MeetingTestCase):
             self.assertAlmostEqual(two / one, 2, delta=0.1)
         self.assertTrue(all(one <= LONGEST_REST * 1.1 for one in tries))
         self.assertAlmostEqual(tries[-1], LONGEST_REST * 1.05, delta=1)
+
+    def test_the_rest_stays_short_while_a_session_waits(self) -> None:
+        self.done.awaited = True
+        for awaited, longest in ((True, AWAITED_REST), (True, AWAITED_REST), (False, FIRST_REST)):
+            self.done.awaited = awaited
+            self.meeting.introduced(MESSAGE)
+            self.meeting.round_failed("silent")
+            [call] = self.clock.getDelayedCalls()
+            self.assertTrue(longest <= call.getTime() - self.clock.seconds() <= longest * 1.1)
 
     def test_the_reason_is_passed_on(self) -> None:
         for word in REASONS:

@@ -25,7 +25,7 @@ class Plug:
         self.room: int | None = None
         """Bytes that fit into the pipe before the writer is told to wait; None: any."""
         self.attachment: Attachment | None = None
-        self.closed = False
+        self.closed = self.paused = False
         self.largest = 0
 
     def write(self, data: bytes) -> None:
@@ -35,6 +35,12 @@ class Plug:
         self.largest = max(self.largest, len(data))
         if self.room is not None and len(self.pipe) >= self.room and self.attachment is not None:
             self.attachment.block()
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
 
     def close(self) -> None:
         self.closed = True
@@ -156,6 +162,8 @@ class Cable:
         assert receiver.attachment is not None
         if data:
             receiver.attachment.receive(data)
+        while receiver.attachment.behind:
+            self.sides[to].clock.advance(0)
         return len(data)
 
     def settle(self) -> None:

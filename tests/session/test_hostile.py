@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.session.frames import CREDIT, MOST_PAYLOAD, BadFrame, Frame, FrameReader, Kind
+from p2phole.session.frames import (
+    CREDIT,
+    MOST_ARGUMENT,
+    MOST_PAYLOAD,
+    MOST_PURPOSES,
+    BadFrame,
+    Frame,
+    FrameReader,
+    Kind,
+)
 from p2phole.session.halves import INITIAL_WINDOW, MOST_WINDOW, Flow
 from p2phole.session.kept import MOST_KEPT, RESERVE
 from p2phole.session.session import ACK_DELAY
@@ -173,7 +183,60 @@ class RuleTests(OneSide):
         self.assertEqual([frame.number for frame in pongs], [14])
 
     def test_offers_that_make_no_sense(self) -> None:
-        self.refused(self.frame(Kind.OFFER, 0, b"a\na"))
+        many = b"\n".join(b"p%d" % number for number in range(MOST_PURPOSES + 1))
+        for payload in (b"a\na", many, b"thing\n", b"Thing"):
+            self.setUp()
+            self.assertIn("makes no sense", self.refused(self.frame(Kind.OFFER, 0, payload)))
+
+    def test_an_argument_that_is_too_long(self) -> None:
+        argument = bytes(MOST_ARGUMENT + 1)
+        self.assertIn("too long", self.refused(self.frame(Kind.OPEN, 2, b"thing\n" + argument)))
+
+    def test_credit_for_what_is_not_open(self) -> None:
+        self.side.open().stream.write(b"x")
+        self.theirs()
+        self.number += 1
+        self.side.answer = lambda stream, end: None
+        self.receive(Frame(Kind.OPEN, self.number, b"thing", 4))
+        self.number += 1
+        # Nothing can be sent on a stream of the other side that was not taken yet.
+        told = self.refused(credit(self.number, 4, 0, 10 * INITIAL_WINDOW))
+        self.assertIn("credit for a stream that is not open", told)
+
+    def test_what_is_no_longer_offered_is_no_offence(self) -> None:
+        self.session.withdraw("thing")
+        self.receive(self.frame(Kind.OPEN, 2, b"thing"))
+        self.assertIsNone(self.side.error)
+        self.assertEqual([frame.kind for frame in self.plug.frames()][-1], Kind.RESET)
+
+    def test_the_smallest_pieces_of_what_nobody_reads(self) -> None:
+        """A piece of two bytes takes forty times as many."""
+        end = self.theirs()
+        end.stream.pause()
+        data = b""
+        for _ in range(INITIAL_WINDOW // 2):
+            data += self.frame(Kind.DATA, 2, b"ab").encode()
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for at in range(0, len(data), 1000):
+            self.receive(data[at : at + 1000])
+        self.assertLess(tracemalloc.get_traced_memory()[0], 3 * INITIAL_WINDOW)
+        end.stream.resume()
+        self.assertEqual(end.got, b"ab" * (INITIAL_WINDOW // 2))
+
+    def test_opened_and_reset_without_end(self) -> None:
+        """Nothing stays behind, and it costs nobody else a turn."""
+        for round in range(100):
+            frames = []
+            for number in range(100):
+                stream = 2 + 2 * (100 * round + number)
+                frames += [self.frame(Kind.OPEN, stream, b"thing"), self.frame(Kind.RESET, stream)]
+            self.receive(*frames)
+            self.side.ends.clear()
+            sent = [frame.number for frame in self.plug.frames() if frame.kind is Kind.RESET]
+            self.receive(Frame(Kind.ACK, max(sent)))
+        self.assertIsNone(self.side.error)
+        self.assertEqual((len(self.session._table), self.side.pools.kept.used), (0, 0))
 
     def test_never_acknowledges_and_lets_us_answer(self) -> None:
         """What we have to say to it is bounded as well: then nothing is said any more."""

@@ -192,6 +192,16 @@ class MessagesTests(SynchronousTestCase):
         self.assertIn("there is one already", str(end.error))
         self.assertEqual((self.two.got, self.sides[1].error), ([b""], None))
 
+    def test_a_hostile_one_that_was_held(self) -> None:
+        end = self.sides[1].open(purpose=PURPOSE)
+        self.settle()
+        self.one.messages.hold(True)
+        end.stream.write(b"\xff\xff\xff\xff")
+        self.settle()
+        self.assertIsNone(self.sides[0].error)
+        self.one.messages.hold(False)
+        self.assertIn("a message of 4294967295 bytes", str(self.sides[0].error))
+
     def test_an_answer_on_the_stream(self) -> None:
         """Nothing comes back on a stream of messages."""
         self.sides[1].session.withdraw(PURPOSE)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.errors import LocalError
 from p2phole.use import chat_use
+from p2phole.use.chat_files import MOST_OFFERED
 from p2phole.use.chat_model import Kind, Mark, Transcript
 from p2phole.use.chat_use import Chat
 from tests.support.network import Nat
 from tests.system.world import Peer, World
+from tests.use.files.pairs import work
 
 
 class FakeSurface:
@@ -36,7 +40,10 @@ class Talker:
         self.left: list[None] = []
         greetings = settings.pop("greetings", ())
         self.transcript = Transcript(world.clock.seconds)
-        self.chat = Chat(self.transcript, lambda: self.left.append(None), "nobody", greetings, pair=False)  # type: ignore[arg-type]
+        self.folder = Path(tempfile.mkdtemp(dir=".")).resolve()
+        self.chat = Chat(
+            self.transcript, lambda: self.left.append(None), "nobody", work, self.folder, 0o022, greetings
+        )  # type: ignore[arg-type]
         self.chat.screen = self.surface = FakeSurface()
         self.router = Nat(address, stray="drop", allocation="random")
         self.peer: Peer = world.peer(world.site(host, self.router), called or host, uses=[self.chat], **settings)
@@ -140,7 +147,7 @@ class ChatTests(SynchronousTestCase):
         other = Talker(self.world, "other", "203.0.113.3", called="bob")
         self.world.until(lambda: len(self.alice.chat.names) == 2)
         self.world.net.advance(2)
-        first, second = self.alice.chat.names
+        first, second = sorted(self.alice.chat.names)
         self.assertEqual((first, second[:4]), ("bob", "bob#"))
         other.chat.typed("x")
         self.world.until(self.alice.heard)
@@ -210,3 +217,92 @@ class ChatTests(SynchronousTestCase):
         self.assertRegex(
             alice.told()[-1], r"^bob: direct, (\d+ ms, )?203\.0\.113\.2:\d+, named by the broker alone$"
         )
+
+
+class FilesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.alice = Talker(self.world, "alice", "203.0.113.1")
+        self.bob = Talker(self.world, "bob", "203.0.113.2")
+        self.world.until(lambda: self.alice.chat.names and self.bob.chat.names)
+        self.path = self.alice.folder / "photo one.jpg"
+        self.path.write_bytes(bytes(range(256)) * 2000)
+
+    def offered(self) -> None:
+        self.world.until(lambda: any("/take it into" in line for line in self.bob.told()))
+
+    def test_taken(self) -> None:
+        self.assertTrue(self.alice.chat.typed(f"/send {self.path}"))
+        self.offered()
+        [line] = self.bob.told()
+        self.assertIn(f"alice sends photo one.jpg: 1 file, 512 kB. /take it into {self.bob.folder}", line)
+        self.assertEqual(list(self.bob.folder.iterdir()), [])
+        self.bob.chat.typed("/take")
+        self.world.until(lambda: "photo one.jpg to bob: arrived, 1 file, 512 kB." in self.alice.told())
+        self.assertEqual((self.bob.folder / "photo one.jpg").read_bytes(), self.path.read_bytes())
+        self.assertEqual(self.bob.told()[1:], ["photo one.jpg from alice: here, verified, 1 file, 512 kB."])
+        self.bob.chat.typed("/take")
+        self.assertEqual(self.bob.told()[-1], "Nothing is offered.")
+
+    def test_refused(self) -> None:
+        self.alice.chat.typed(f"/send '{self.path}'")  # as a desktop quotes it
+        self.offered()
+        self.bob.chat.typed("/refuse")
+        self.world.until(lambda: self.alice.told()[-1].startswith("photo one.jpg to bob: not arrived, "))
+        self.assertEqual(list(self.bob.folder.iterdir()), [])
+        self.assertIn("photo one.jpg from alice: not taken", self.bob.told()[-1])
+
+    def test_a_name_that_is_taken(self) -> None:
+        (self.bob.folder / self.path.name).write_text("mine")
+        self.alice.chat.typed(f"/send {self.path}")
+        self.offered()
+        self.assertIn("The name is taken: it gets a number", self.bob.told()[-1])
+        self.bob.chat.typed("/take")
+        self.world.until(lambda: "arrived, " in self.alice.told()[-1])
+        self.assertEqual((self.bob.folder / self.path.name).read_text(), "mine")
+        self.assertEqual((self.bob.folder / "photo one (2).jpg").read_bytes(), self.path.read_bytes())
+
+    def test_while_the_way_is_broken(self) -> None:
+        self.alice.chat.typed(f"/send {self.path}")
+        self.offered()
+        self.world.net.isolate(self.bob.peer.host)
+        self.bob.chat.typed("/take")
+        self.world.until(lambda: self.alice.status().startswith("bob · away"), 60)
+        self.world.net.restore(self.bob.peer.host)
+        self.world.until(lambda: "arrived, " in self.alice.told()[-1], 120)
+
+    def test_what_can_not_be_sent(self) -> None:
+        for typed, words in (
+            ("/send", "Which file?"),
+            ("/send missing", "Not to be sent: missing (No such file or directory)."),
+            ("/send 'a", "Not to be sent: 'a (No such file or directory)."),
+        ):
+            self.alice.chat.typed(typed)
+            self.assertIn(words, self.alice.told()[-1])
+
+    def test_to_whom(self) -> None:
+        Talker(self.world, "carol", "203.0.113.3")
+        self.world.until(lambda: len(self.alice.chat.names) == 2)
+        self.alice.chat.typed(f"/send {self.path}")
+        self.assertIn("There are several here", self.alice.told()[-1])
+        self.alice.chat.typed("/to bob")
+        self.alice.chat.typed(f"/send {self.path}")
+        self.offered()
+        self.bob.peer.stop()
+        self.world.until(lambda: self.alice.chat.names == ["carol"])
+        self.alice.chat.typed(f"/send {self.path}")
+        self.assertEqual(self.alice.told()[-1], "Nobody is here to send it to.")
+
+    def test_too_many_offers(self) -> None:
+        for _ in range(MOST_OFFERED + 1):
+            self.alice.chat.typed(f"/send {self.path}")
+        self.world.until(lambda: "too much is offered at a time" in "".join(self.alice.told()))
+        self.world.until(lambda: len(self.bob.told()) == MOST_OFFERED)
+
+    def test_one_that_is_not_there_any_more(self) -> None:
+        self.alice.chat.typed(f"/send {self.path}")
+        self.offered()
+        self.alice.peer.stop()
+        self.world.until(lambda: self.bob.chat.names == [])
+        self.bob.chat.typed("/take")
+        self.assertEqual(self.bob.told()[-1], "Nothing is offered.")

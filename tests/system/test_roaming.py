@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+from typing import NoReturn
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
+from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.trust import hashed
 from p2phole.secure.codes import Code
+from p2phole.wire.messages import Request, ToBroker, Update
 from tests.support.network import Firewall, Nat
 from tests.system.world import Peer, World
 
@@ -80,6 +85,20 @@ class SilenceTests(RoamingTestCase):
         world.until(lambda: "into the silence" in alice.texts("out"), 10)
         self.check_once_and_in_order(alice, bob, ["into the silence"])
 
+    def test_between_the_two_alone(self) -> None:
+        for seconds in (20, 60, 150, 300):  # the broker is there for both, and they try in vain
+            world, alice, bob, _mine, _theirs = behind_routers(stray="drop")
+            world.net.cut(alice.host, bob.host)
+            alice.say("again and again")
+            world.net.advance(seconds)
+            world.net.restore(alice.host, bob.host)
+            before = world.clock.seconds()
+            world.until(lambda: "again and again" in bob.texts(), 20)  # noqa: B023 (called at once)
+            self.assertLess(world.clock.seconds() - before, 5, seconds)
+            ends = len(alice.all(events.Connected)) + len(alice.all(events.Failed))
+            world.until(lambda: resumed(alice), 5)  # noqa: B023
+            self.assertEqual(len(alice.all(events.Introduced)), ends)
+
     def test_for_long(self) -> None:
         world, alice, bob, _mine, _theirs = behind_routers(stray="drop")
         world.net.isolate(alice.host)
@@ -112,6 +131,32 @@ class MachineTests(RoamingTestCase):
         self.assertEqual([event.reason for event in alice.all(events.Disconnected)], ["replaced"])
         self.assertTrue(resumed(alice))
 
+    def test_another_address_before_the_broker_was_ever_reached(self) -> None:
+        world = World(broker=False)
+        alice = world.peer(world.site("alice"))
+        world.net.advance(2)
+        world.net.move(alice.host, ["192.0.2.77"])
+        world.net.advance(2)
+        world.start_broker()
+        world.until(lambda: alice.all(events.Registered), 20)
+        world.net.move(alice.host, ["192.0.2.78"])  # it still looks
+        world.until(lambda: len(alice.all(events.Registered)) == 2, 5)
+
+    def test_addresses_that_cannot_be_read_for_a_while(self) -> None:
+        world = World()
+        alice = world.peer(world.site("alice"))
+        world.net.advance(2)
+        interfaces = alice.service.presence._interfaces
+
+        def out_of_descriptors() -> NoReturn:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        alice.service.presence._interfaces = out_of_descriptors
+        world.net.advance(2)
+        alice.service.presence._interfaces = interfaces
+        world.net.move(alice.host, ["192.0.2.77"])
+        world.until(lambda: len(alice.all(events.Registered)) == 2, 5)
+
     def test_sleep(self) -> None:
         world = World()
         asleep = [0.0]
@@ -141,6 +186,49 @@ class GivingUpTests(RoamingTestCase):
         world.net.advance(31)
         self.assertEqual(list(alice.service.partners), [])
 
+    def test_they_meet_anew_when_there_is_a_way_again(self) -> None:
+        world = World()
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), resume_for=30.0)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), resume_for=30.0)
+        world.connected()
+        world.net.advance(3)
+        world.net.cut(alice.host, bob.host)  # the broker is there for both
+        alice.say("lost")
+        world.net.advance(200)
+        self.assertEqual((list(alice.service.partners), list(bob.service.partners)), ([], []))
+        world.net.restore(alice.host, bob.host)
+        world.until(lambda: alice.service.partners and bob.service.partners, 300)
+        bob.say("hello again")
+        world.until(lambda: "hello again" in alice.texts())
+
+
+class CrowdTests(RoamingTestCase):
+    def test_many_are_lost_at_once(self) -> None:
+        """What the broker hears of it is one line for each, and one more."""
+        said: list[ToBroker] = []
+        send = BrokerProtocol.send
+
+        def listen(link: BrokerProtocol, message: ToBroker) -> None:
+            if link is hub.service._link:
+                said.append(message)
+            send(link, message)
+
+        world = World()
+        hub = world.peer(world.site("hub", Nat("203.0.113.1", stray="drop")))
+        others = [world.peer(world.site(f"other {number}")) for number in range(6)]
+        world.until(lambda: len(hub.all(events.Connected)) == len(others))
+        world.net.advance(5)
+        self.patch(BrokerProtocol, "send", listen)
+        hub.say("is anybody there?")
+        for other in others:
+            world.net.cut(hub.host, other.host)
+        world.net.advance(4)
+        self.assertEqual(sum(isinstance(each, Request) for each in said), len(others))
+        self.assertLessEqual(sum(isinstance(each, Update) for each in said), 2)
+        for other in others:
+            world.net.restore(hub.host, other.host)
+        world.until(lambda: len(resumed(hub)) == len(others), 10)
+
 
 class CodeTests(RoamingTestCase):
     def test_they_meet_again_when_the_broker_has_forgotten_the_code(self) -> None:
@@ -163,6 +251,39 @@ class CodeTests(RoamingTestCase):
         self.assertEqual(alice.service.trust.room, bob.service.trust.room)
         self.assertNotEqual(alice.service.trust.room, ("secret", hashed("lobby")))
         self.assertEqual({event.authenticated for event in bob.all(events.Connected)}, {"secret"})
+
+    def test_only_one_of_them_knew_of_the_connection(self) -> None:
+        world = World()
+        codes: list[Code] = []
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), invite=True, invited=codes.append)
+        world.until(lambda: codes)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+        world.until(lambda: alice.all(events.Connected) or bob.all(events.Connected))
+        first, second = (alice, bob) if alice.all(events.Connected) else (bob, alice)
+        self.assertEqual(second.all(events.Connected), [])
+        world.net.cut(alice.host, bob.host)  # the last byte of their agreement is lost
+        [encounter] = first.service._members
+        encounter.conversation.hang_up("lost")
+        world.net.advance(8)
+        world.net.restore(alice.host, bob.host)
+        world.until(lambda: second.all(events.Connected), 60)
+        second.say("there you are")
+        world.until(lambda: "there you are" in first.texts())
+        self.assertEqual((alice.errors, bob.errors), ([], []))
+
+    def test_the_broker_is_restarted_before_they_are_connected(self) -> None:
+        world = World()
+        codes: list[Code] = []
+        alice = world.peer(world.site("alice", Nat("203.0.113.1")), invite=True, invited=codes.append)
+        world.until(lambda: codes)
+        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+        world.net.cut(alice.host, bob.host)
+        world.until(lambda: all(peer.service.trust._partner for peer in (alice, bob)))
+        world.broker_host.crash()
+        world.net.advance(3)
+        world.start_broker()
+        world.net.restore(alice.host, bob.host)
+        world.connected(limit=40)
 
     def test_one_of_them_is_registered_anew_long_after(self) -> None:
         world = World()

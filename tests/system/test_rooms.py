@@ -222,6 +222,15 @@ class FailureTests(SynchronousTestCase):
         # the endpoints where the other side was seen (by the broker, and by the probe before the start).
         self.assertLessEqual(len(syns), 2 * 3 * 5 * 2)
 
+    def test_the_tries_go_on_for_hours(self) -> None:
+        world = World()
+        alice, bob = world.peer(world.site("alice")), world.peer(world.site("bob"))
+        world.net.cut(alice.host, bob.host)
+        world.net.advance(3 * 3600)
+        self.assertGreater(len(alice.all(events.Failed)), 15)
+        world.net.restore(alice.host, bob.host)
+        world.connected(limit=700)
+
     def test_each_start_learns_the_mapping_anew(self):
         """A probe from a fresh port before each start, where the NAT maps by endpoint and in sequence."""
         sequential = {"mapping": "address-and-port-dependent", "allocation": "sequential"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.use.chat_typed import COMMANDS, HELP, Command, Said, Unknown, completions, read
+from p2phole.use.chat_typed import COMMANDS, HELP, Command, Said, Unknown, completions, file_begun, read
 
 
 class ReadTests(SynchronousTestCase):
@@ -35,9 +35,19 @@ class CompletionTests(SynchronousTestCase):
 
     def test_commands(self) -> None:
         self.assertEqual(self.complete("/q"), ["/quit"])
-        self.assertEqual(self.complete("/t"), ["/to "])
-        self.assertEqual(self.complete("/"), ["/who", "/to ", "/quit", "/help"])
+        self.assertEqual(self.complete("/t"), ["/to ", "/take"])
+        self.assertEqual(self.complete("/"), ["/who", "/to ", "/send ", "/take", "/refuse", "/quit", "/help"])
         self.assertEqual(self.complete("/x"), [])
+
+    def test_files_behind_send(self) -> None:
+        for before, path in (
+            ("/send ", ""),
+            ("/send a b", "a b"),
+            ("/send", None),
+            ("/to a", None),
+            ("send a", None),
+        ):
+            self.assertEqual(file_begun(before), path)
 
     def test_names_behind_to(self) -> None:
         self.assertEqual(self.complete("/to "), ["/to bob", "/to Bob the builder", "/to carol"])

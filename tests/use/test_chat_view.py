@@ -70,6 +70,12 @@ class RowsTests(SynchronousTestCase):
         self.assertEqual(self.shown(80, 1), ["00:07    " + "b" * 23 + "…: x"])
         self.assertLessEqual(max(map(width_of, self.shown(10, 4))), 10)
 
+    def test_a_note_that_changes(self) -> None:
+        note = self.it.note("10 %")
+        self.assertEqual(self.shown(40, 1), ["-- 10 %"])
+        self.it.change(note, "20 %\x1b")
+        self.assertEqual(self.shown(40, 1), [r"-- 20 %\x1b"])
+
     def test_wide_characters(self) -> None:
         self.assertEqual(wrap("漢字漢字", 5, 5), ("漢字", "漢字"))
         self.assertEqual(cut("漢字漢字", 5), "漢字…")

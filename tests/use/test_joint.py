@@ -82,8 +82,11 @@ class JointTests(Descriptors):
         one.type(b"request \0\xff")
         self.settle(one, two)
         self.assertEqual((one.seen, two.seen), (b"", b"request \0\xff"))
+        still_open: list[bool] = []
+        two.joint.closing = lambda: still_open.append(not two.screen_ended)
         one.end_input()
         self.settle(one, two)
+        self.assertEqual(still_open, [True])
         self.assertTrue(two.screen_ended)
         self.assertFalse(one.screen_ended)
         self.assertEqual((one.ends, two.ends), ([], []))

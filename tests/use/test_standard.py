@@ -136,32 +136,28 @@ class InputTests(Descriptors):
         self.assertEqual(self.got, [b"x"])
         source.close()
 
-    def test_reads_pieces_until_it_is_paused_within_one(self) -> None:
+    def test_a_file_is_read_piece_by_piece_and_others_have_their_turns(self) -> None:
         with open(self.mktemp(), "w+b") as file:
-            file.write(bytes(3 * PIECE))
+            file.write(bytes(2 * PIECE + 1))
             file.seek(0)
             source = self.input(file.fileno())
-            received = self.got.append
-
-            def pausing(data: bytes) -> None:
-                received(data)
-                if len(self.got) == 2:
-                    source.pause()
-
-            source._received = pausing
             source.resume()
+            self.assertEqual([*map(len, self.got)], [PIECE])
+            self.reactor.turn()
             self.assertEqual([*map(len, self.got)], [PIECE, PIECE])
-            self.assertEqual(self.reactor.readers, set())
+            source.pause()
+            self.assertFalse(self.reactor.turn())
             source.resume()
-            self.assertEqual(([*map(len, self.got)], self.ends), ([PIECE] * 3, [None]))
+            self.assertEqual([*map(len, self.got)], [PIECE, PIECE, 1])
+            self.reactor.turn()
+            self.assertEqual((self.ends, self.reactor.readers), ([None], set()))
 
-    def test_leaves_a_turn_to_others(self) -> None:
+    def test_may_be_paused_by_what_it_gives(self) -> None:
         with open("/dev/zero", "rb") as endless:
             source = self.input(endless.fileno())
+            source._received = lambda data: source.pause()
             source.resume()
-            few = len(self.got)
-            self.reactor.turn()
-            self.assertEqual(len(self.got), 2 * few)
+            self.assertEqual(self.reactor.readers, set())
             source.close()
 
     def test_a_terminal_ends_by_its_own_key(self) -> None:

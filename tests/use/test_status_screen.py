@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -52,6 +54,7 @@ class ShownTests(SynchronousTestCase):
         self.assertNotIn("\x1b", text)
 
     def test_it_fits_a_terminal(self) -> None:
-        self.patch(__import__("os"), "environ", {"COLUMNS": "80", "TERM": "xterm"})
+        self.patch(os, "environ", {"COLUMNS": "80", "TERM": "xterm"})
         text = shown([REPORT], REPORT.since, Terminal())
         self.assertIn("\x1b[1m", text)
+        self.assertLessEqual(max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()[1:])), 80)

@@ -29,10 +29,6 @@ class BrokenOff(LocalError):
     """It ended before all had arrived ({why}): start again on both sides, and it goes on from there."""
 
 
-class Stopped(LocalError):
-    """Stopped before all had arrived: start again on both sides, and it goes on from there."""
-
-
 class NoRoom(LocalError):
     """{missing} more are needed in {folder}, and {free} are free: make room, or choose another folder by -o."""
 

@@ -11,14 +11,16 @@ from twisted.internet.interfaces import IDelayedCall
 from p2phole.errors import LocalError, P2pholeError
 from p2phole.peer.use import Host, Idle, Partner
 from p2phole.session.streams import Stream
-from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved, Stopped
+from p2phole.use.files.deciding import Proposal
+from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved
+from p2phole.use.files.feeding import Work
+from p2phole.use.files.incoming import Clash
 from p2phole.use.files.listing import Offer, Result
 from p2phole.use.files.pace import counted, in_bytes, in_numbers, named
-from p2phole.use.files.receiving import Proposal, Receiving
-from p2phole.use.files.screen import Screen
+from p2phole.use.files.receiving import Receiving
+from p2phole.use.files.screen import STOPPED, Screen
 from p2phole.use.files.send import PURPOSE, in_words
-from p2phole.use.files.sending import Work
-from p2phole.use.files.store import Clash, Store
+from p2phole.use.files.store import Store
 
 LINGER_SECONDS = 30.0
 """Seconds to wait for the other side to hear that all has arrived."""
@@ -118,7 +120,7 @@ class Receive(Idle):
         if self._attempt is not None:
             self._attempt.abandon("it was stopped")
         if not self._done:
-            self.fail(Stopped())
+            self.screen.say(STOPPED)
         self.screen.end()
 
     # -- of its attempt

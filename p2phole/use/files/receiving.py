@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as Interface
 
@@ -22,38 +21,26 @@ from twisted.python.failure import Failure
 from p2phole.errors import LocalError, P2pholeError
 from p2phole.session.streams import Stream
 from p2phole.text import harmless
+from p2phole.use.files.deciding import Deciding, Decision, Proposal
 from p2phole.use.files.errors import BadOffer, CannotWrite, NoRoom, NotTaken, why
+from p2phole.use.files.feeding import Work
 from p2phole.use.files.hashing import Digest
+from p2phole.use.files.incoming import Clash, Incoming
 from p2phole.use.files.listing import (
     Entry,
-    Have,
     Listing,
     Offer,
     Result,
     decode_offer,
-    encode_plan,
     encode_result,
 )
-from p2phole.use.files.pace import in_bytes
 from p2phole.use.files.records import AT, BEGIN, SAME, Kind, RecordReader, from_json, record
-from p2phole.use.files.sending import Work
-from p2phole.use.files.store import Clash, Found, Incoming, Store
+from p2phole.use.files.store import Store
 
 MOST_FINISHING = 64
 """Files that have come and are being written to the disk; beyond that the other side waits."""
 
 _log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What the user is asked about.  ``taken``: paths at which there is something else, or the same, already;
-    ``missing``: bytes that are to come."""
-
-    offer: Offer
-    names: tuple[str, ...]
-    taken: tuple[str, ...]
-    missing: int
 
 
 class ReceivingUser(Interface):
@@ -137,11 +124,7 @@ class Receiving:
         self._rest: Iterator[tuple[Kind, bytes | memoryview]] = iter(())
         self._offer: Offer
         self._listing: Listing
-        self._clash = Clash.KEEP_BOTH
-        self._found: list[Found] = []
-        self._plan: dict[int, Have] = {}
-        self._digests: dict[int, Digest] = {}
-        """Of the parts that are here."""
+        self._decision: Decision
         self._last = -1
         self._at = 0
         self._incoming: Incoming | None = None
@@ -153,10 +136,6 @@ class Receiving:
         self._result: Result | None = None
         """What the other side was told."""
         self._passed = self._moved = self._begun = 0
-        self._arrived = 0
-        self._failed: dict[int, str] = {}
-        self._wanted: dict[int, Entry] = {}
-        """What is still to come."""
 
     def begin(self) -> None:
         """Take the stream."""
@@ -276,84 +255,19 @@ class Receiving:
 
     async def _decide(self) -> None:
         entries = self._listing.entries
-        self._found = await self._work(self._store.look, entries)
-        taken = tuple(
-            entry.path for entry, found in zip(entries, self._found, strict=True) if found.taken or found.wrong
-        )
-        names = tuple(entry.path for entry in entries if "/" not in entry.path)
-        missing = self._offer.size - sum(found.part for found in self._found)
-        self._check_room(entries)
-        answer = await self._user.asked(Proposal(self._offer, names, taken, missing))
+        deciding = Deciding(self._offer, entries, self._store, self._work, self._is_over)
+        answer = await self._user.asked(await deciding.look())
         if self._over:
             return
         if answer is None:
             raise NotTaken()
-        self._clash = answer
-        folders = [entry.path for entry in entries if entry.size is None]
-        wrong = await self._work(self._store.make, folders)
-        batches = await self._work(self._compare, entries, wrong)
+        self._decision = await deciding.prepare(answer)
         if self._over:
             return
-        for batch in batches:
+        for batch in self._decision.batches:
             self._stream.write(record(Kind.PLAN, batch))
         self._stream.write(record(Kind.ACCEPT))
         self._life.decided()
-
-    def _check_room(self, entries: list[Entry]) -> None:
-        # What may be here already needs no room; where it is not the same after all, the disk says so.
-        needed = sum(
-            entry.size - found.part
-            for entry, found in zip(entries, self._found, strict=True)
-            if entry.size and not found.copies
-        )
-        try:
-            free = self._store.free()
-        except OSError as problem:
-            raise CannotWrite(path=self._store.folder, why=why(problem)) from None
-        if needed > free:
-            raise NoRoom(missing=in_bytes(needed), free=in_bytes(free), folder=self._store.folder)
-
-    def _compare(self, entries: list[Entry], wrong: dict[str, str]) -> list[bytes]:
-        """What to tell of each, encoded.  Blocks."""
-        for at, (entry, found) in enumerate(zip(entries, self._found, strict=True)):
-            if self._over:
-                return []
-            reason = found.wrong or wrong.get(entry.path) or wrong.get(entry.path.rpartition("/")[0], "")
-            if entry.size is None:
-                if reason:
-                    wrong[entry.path] = reason
-                    self._failed[at] = reason
-                else:
-                    self._arrived += 1
-                continue
-            self._wanted[at] = entry
-            part: tuple[int, bytes] | None = None
-            copies: list[bytes] = []
-            try:
-                for copy in () if reason else self._copies(entry, found):
-                    digest = self._store.digest(entry, entry.size, copy, self._is_over)
-                    if digest is not None:
-                        copies.append(digest.digest())
-                if found.part and not reason:
-                    digest = self._store.digest(entry, found.part, None, self._is_over)
-                    if digest is not None:
-                        self._digests[at] = digest
-                        part = found.part, digest.digest()
-            except OSError:  # not to be read, so it counts as another one
-                pass
-            skip = bool(reason) or (found.taken and self._clash is Clash.SKIP)
-            if skip:
-                self._failed[at] = reason or "another file has its name"
-                part = None
-            if part is not None or copies or skip:
-                self._plan[at] = Have(at, part, tuple(dict.fromkeys(copies)), skip)
-        return list(encode_plan(list(self._plan.values())))
-
-    def _copies(self, entry: Entry, found: Found) -> tuple[str, ...]:
-        if self._clash is not Clash.REPLACE:
-            return found.copies
-        name = entry.path.rpartition("/")[2]
-        return tuple(copy for copy in found.copies if copy == name)
 
     def _is_over(self) -> bool:
         return self._over
@@ -362,14 +276,14 @@ class Receiving:
 
     def open(self, at: int, start: int) -> None:
         """A file begins."""
-        entry, have = self._next(at), self._plan.get(at)
+        entry, have = self._next(at), self._decision.plan.get(at)
         if have is not None and have.skip:
             raise BadOffer(why=f"{entry.path}, which was not wanted")
         if start and (have is None or have.part is None or have.part[0] != start):
             raise BadOffer(why=f"{entry.path} from a byte on that was not asked for")
         assert entry.size is not None
         self._at, self._left, self._begun = at, entry.size - start, self._passed
-        self._digest = self._digests[at] if start else hashlib.sha256()
+        self._digest = self._decision.digests[at] if start else hashlib.sha256()
         self._passed += start
         self._user.file(entry.path)
         try:
@@ -379,7 +293,7 @@ class Receiving:
 
     def _next(self, at: int) -> Entry:
         """The entries come in their order, each once."""
-        entry = self._wanted.get(at)
+        entry = self._decision.wanted.get(at)
         if entry is None or at <= self._last:
             raise BadOffer(why="a file that is not in the list, or not due")
         self._last = at
@@ -407,8 +321,8 @@ class Receiving:
             incoming.drop()
             raise BadOffer(why=f"{entry.path} with another digest than it has")
         at = self._at
-        self._digests.pop(at, None)
-        clash = Clash.REPLACE if self._found[at].taken and self._clash is Clash.REPLACE else Clash.KEEP_BOTH
+        self._decision.digests.pop(at, None)
+        clash = Clash.REPLACE if at in self._decision.replaced else Clash.KEEP_BOTH
 
         def done(found: Any) -> None:
             self._finishing -= 1
@@ -429,15 +343,15 @@ class Receiving:
         self._work(incoming.finish, clash).addBoth(done)
 
     def _has_arrived(self, at: int, name: str) -> None:
-        entry = self._wanted.pop(at)
-        self._failed.pop(at, None)
-        self._arrived += 1
+        entry = self._decision.wanted.pop(at)
+        self._decision.failed.pop(at, None)
+        self._decision.arrived += 1
         if not self._over:
             self._user.arrived(entry.path, name)
 
     def _has_failed(self, at: int, reason: str) -> None:
-        entry = self._wanted.pop(at)
-        self._failed[at] = reason
+        entry = self._decision.wanted.pop(at)
+        self._decision.failed[at] = reason
         if not self._over:
             self._user.failed(entry.path, reason)
 
@@ -456,11 +370,12 @@ class Receiving:
 
     def is_same(self, at: int, digest: bytes) -> None:
         """It is here already."""
-        entry, have = self._next(at), self._plan.get(at)
+        entry, have = self._next(at), self._decision.plan.get(at)
         if have is None or digest not in have.copies:
             raise BadOffer(why=f"that {entry.path} is here, which it is not")
         assert entry.size is not None
         self._passed += entry.size
+        self._store.forget(entry)
         self._has_arrived(at, entry.path)
 
     def give_up(self, at: int, reason: str) -> None:
@@ -473,27 +388,27 @@ class Receiving:
             self._passed = self._begun
         else:
             self._next(at)
-        self._passed += self._wanted[at].size or 0
+        self._passed += self._decision.wanted[at].size or 0
         self._has_failed(at, f"the other side can't send it: {reason}")
 
     # -- the end
 
     def settle(self) -> None:
         """All has come."""
-        for at in list(self._wanted):
-            if at in self._failed:
-                self._has_failed(at, self._failed[at])
+        for at in list(self._decision.wanted):
+            if at in self._decision.failed:
+                self._has_failed(at, self._decision.failed[at])
         self._all_came = True
         self._go_on()
 
     def _settled(self, _: object) -> None:
-        if self._wanted:
+        if self._decision.wanted:
             raise BadOffer(why="fewer files than it said")
-        failed = tuple(sorted(self._failed.items()))
+        failed = tuple(sorted(self._decision.failed.items()))
         for at, _reason in failed:
             if self._listing.entries[at].size is None:
-                self._user.failed(self._listing.entries[at].path, self._failed[at])
-        self._conclude(Result(self._arrived, len(failed), failed))
+                self._user.failed(self._listing.entries[at].path, self._decision.failed[at])
+        self._conclude(Result(self._decision.arrived, len(failed), failed))
 
     def _conclude(self, result: Result) -> None:
         self._result = result

@@ -26,6 +26,8 @@ LEAST_BAR = 10
 
 _CLEAR = "\r\x1b[2K"
 
+STOPPED = "Stopped before all had arrived: start again on both sides, and it goes on from there."
+
 
 class Screen:
     """What the user sees of one transfer, on ``stream``; a text stream itself for what others have to say there,
@@ -138,7 +140,7 @@ class Screen:
         if self._away:
             return [*figures, f"waiting for {self._away}"]
         rate, left = self._pace.rate, self._pace.left(self._total - self._done)
-        figures.append("" if rate is None else f"{in_bytes(rate)}/s")
+        figures.append(f"{in_bytes(rate)}/s" if rate else "")
         figures.append("" if left is None else f"{in_time(left)} left")
         return [figure for figure in figures if figure] if not self._terminal else figures
 

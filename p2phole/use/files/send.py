@@ -12,11 +12,12 @@ from p2phole.errors import LocalError, P2pholeError
 from p2phole.peer.use import Host, Idle, Partner
 from p2phole.session.errors import Aborted, NotOffered
 from p2phole.session.errors import Refused as StreamRefused
-from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved, Refused, Stopped
+from p2phole.use.files.errors import BadOffer, BrokenOff, Incomplete, Misbehaved, Refused
+from p2phole.use.files.feeding import Work
 from p2phole.use.files.listing import Result
 from p2phole.use.files.pace import counted, in_numbers, named
-from p2phole.use.files.screen import Screen
-from p2phole.use.files.sending import Sending, Work
+from p2phole.use.files.screen import STOPPED, Screen
+from p2phole.use.files.sending import Sending
 from p2phole.use.files.source import Sources, find
 
 PURPOSE = "files"
@@ -92,7 +93,7 @@ class Send(Idle):
         for attempt in self._attempts.values():
             attempt.sending.abandon("it was stopped")
         if not self._done:
-            self.fail(Stopped())
+            self.screen.say(STOPPED)
         self.screen.end()
 
     def _is_chosen(self, partner: Partner) -> bool:
@@ -167,7 +168,7 @@ class Send(Idle):
 
 
 class Attempt:
-    """One stream to one partner; a :class:`~p2phole.use.files.sending.SendingUser`."""
+    """One stream to one partner; a :class:`~p2phole.use.files.feeding.SendingUser`."""
 
     def __init__(self, send: Send, partner: Partner) -> None:
         assert send.sources is not None
@@ -176,22 +177,22 @@ class Attempt:
         self._send = send
 
     def accepted(self) -> None:
-        """See :class:`~p2phole.use.files.sending.SendingUser`."""
+        """See :class:`~p2phole.use.files.feeding.SendingUser`."""
         self._send.chosen(self)
 
     def file(self, path: str) -> None:
-        """See :class:`~p2phole.use.files.sending.SendingUser`."""
+        """See :class:`~p2phole.use.files.feeding.SendingUser`."""
         self._send.screen.file(path)
 
     def progress(self, done: int, moved: int) -> None:
-        """See :class:`~p2phole.use.files.sending.SendingUser`."""
+        """See :class:`~p2phole.use.files.feeding.SendingUser`."""
         self._send.screen.progress(done, moved)
 
     def failed(self, path: str, why: str) -> None:
-        """See :class:`~p2phole.use.files.sending.SendingUser`: told with the result."""
+        """See :class:`~p2phole.use.files.feeding.SendingUser`: told with the result."""
 
     def over(self, result: Result | None, error: P2pholeError | None) -> None:
-        """See :class:`~p2phole.use.files.sending.SendingUser`."""
+        """See :class:`~p2phole.use.files.feeding.SendingUser`."""
         self._send.ended(self, result, error)
 
 

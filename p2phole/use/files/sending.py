@@ -6,56 +6,19 @@ other side tells what it has verified), *over*.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from typing import Protocol as Interface
 
 from automat import NoTransition, TypeMachineBuilder
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from p2phole.errors import P2pholeError
 from p2phole.session.streams import Stream
-from p2phole.use.files.errors import BadOffer, why
-from p2phole.use.files.hashing import Digest
-from p2phole.use.files.listing import (
-    Entry,
-    Have,
-    Offer,
-    Result,
-    decode_plan,
-    decode_result,
-    encode_entries,
-    encode_offer,
-)
-from p2phole.use.files.records import AT, BEGIN, HEADER, PIECE, SAME, Kind, RecordReader, from_json, record
-from p2phole.use.files.source import Changed, Sources
-
-LEAST = 8 * 1024
-"""Bytes of a file that are read at a time, at the least."""
-
-Work = Callable[..., Deferred[Any]]
-"""Calls what blocks, elsewhere."""
-
-
-class SendingUser(Interface):
-    """Whom it tells."""
-
-    def accepted(self) -> None:
-        """The other side wants it."""
-
-    def file(self, path: str) -> None:
-        """This one is next."""
-
-    def progress(self, done: int, moved: int) -> None:
-        """So many bytes of all are at the other side; so many of them were sent now."""
-
-    def failed(self, path: str, why: str) -> None:
-        """This one can't be sent."""
-
-    def over(self, result: Result | None, error: P2pholeError | None) -> None:
-        """What the other side has, or why that is unknown."""
+from p2phole.use.files.errors import BadOffer
+from p2phole.use.files.feeding import Feeding, SendingUser, Work
+from p2phole.use.files.listing import Offer, Result, decode_plan, decode_result, encode_offer
+from p2phole.use.files.records import Kind, RecordReader, from_json, record
+from p2phole.use.files.source import Sources
 
 
 class Life(Interface):
@@ -89,32 +52,22 @@ class Sending:
         self._count = 1 if text is not None else len(sources.entries)
         self._life = _machine(self)
         self._reader = RecordReader()
-        self._plan: dict[int, Have] = {}
         self._planned = -1
-        self._batches: Iterator[bytes] | None = None
-        """What is left of the list."""
-        self._sending = False
-        self._next = 0
-        self._begun = 0
-        """What :attr:`_passed` was at the beginning of the entry."""
-        self._reading: Any = None
-        self._digest: Digest
-        self._paused = self._busy = self._going = self._over = False
-        self._written = self._taken = 0
-        """Bytes of the stream."""
-        self._passed = self._moved = 0
-        """Bytes of files that are dealt with; and that were written to the stream."""
+        self._over = False
+        self._feeding: Feeding | None = None
+        """None: the stream is not open yet."""
 
     def begin(self, stream: Stream) -> None:
         """Offer it on this stream, which was just opened."""
         self.stream = stream
+        if self._over:
+            return  # the other side does not offer it
+        self._feeding = Feeding(stream, self._sources, self._work, self._user, self._life.sent)
         if self._text is not None:
-            self._write(record(Kind.OFFER, encode_offer(Offer(text=self._text))))
+            stream.write(record(Kind.OFFER, encode_offer(Offer(text=self._text))))
             self._life.sent()
-            return
-        self._write(record(Kind.OFFER, encode_offer(self._sources.offer)))
-        self._batches = encode_entries(self._sources.entries)
-        self._go_on()
+        else:
+            self._feeding.list()
 
     def abandon(self, reason: str) -> None:
         """Send no more on this stream, and tell nobody."""
@@ -156,17 +109,19 @@ class Sending:
 
     def pause(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self._paused = True
+        if self._feeding is not None:
+            self._feeding.paused = True
 
     def resume(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self._paused = False
-        self._go_on()
+        if self._feeding is not None:
+            self._feeding.paused = False
+            self._feeding.go_on()
 
     def taken(self, count: int) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
-        self._taken = count
-        self._tell()
+        if self._feeding is not None:
+            self._feeding.taken(count)
 
     def ended(self, error: P2pholeError | None) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
@@ -176,19 +131,21 @@ class Sending:
 
     def plan(self, found: Any) -> None:
         """Keep what the other side has."""
+        assert self._feeding is not None
         for have in decode_plan(found, self._sources.entries, self._planned):
-            self._plan[have.at] = have
+            self._feeding.plan[have.at] = have
             self._planned = have.at
 
     def start(self) -> None:
         """Send the first one."""
+        assert self._feeding is not None
         self._user.accepted()
-        self._sending = True
-        self._go_on()
+        self._feeding.start()
 
     def conclude(self, result: Result) -> None:
         """The other side has told."""
-        self._user.progress(self._passed, self._moved)
+        assert self._feeding is not None
+        self._feeding.conclude()
         self._stop()
         self.stream.finish()
         self._user.over(result, None)
@@ -207,143 +164,8 @@ class Sending:
 
     def _stop(self) -> None:
         self._over = True
-        if self._reading is not None:
-            self._reading.close()
-            self._reading = None
-
-    def _write(self, data: bytes) -> None:
-        self._written += len(data)
-        self.stream.write(data)
-
-    def _tell(self) -> None:
-        under_way = self._written - self._taken
-        if not self._over:
-            self._user.progress(max(self._passed - under_way, 0), max(self._moved - under_way, 0))
-
-    def _go_on(self) -> None:
-        if self._going:
-            return
-        self._going = True
-        try:
-            while not (self._paused or self._busy or self._over):
-                if self._batches is not None:
-                    self._list()
-                elif not self._sending:
-                    break
-                elif self._reading is not None:
-                    self._send_piece()
-                elif self._next < len(self._sources.entries):
-                    self._send_next(self._next)
-                else:
-                    self._sending = False
-                    self._write(record(Kind.DONE))
-                    self._life.sent()
-        finally:
-            self._going = False
-
-    def _list(self) -> None:
-        assert self._batches is not None
-        batch = next(self._batches, None)
-        if batch is None:
-            self._batches = None
-        self._write(record(Kind.LISTED) if batch is None else record(Kind.ENTRIES, batch))
-
-    def _send_next(self, at: int) -> None:
-        entry, have = self._sources.entries[at], self._plan.get(at)
-        if entry.size is None or (have is not None and have.skip and not have.copies):
-            self._next += 1
-            self._passed += entry.size or 0
-        elif have is None:
-            self._open(at, entry, 0, hashlib.sha256())
-        else:
-            self._user.file(entry.path)
-            self._compare(at, entry, have)
-
-    def _compare(self, at: int, entry: Entry, have: Have) -> None:
-        """What the other side has is compared by digests, those of copies first."""
-        assert entry.size is not None
-        size = entry.size if have.copies else (have.part or (0, b""))[0]
-        self._busy = True
-
-        def compared(digest: Digest | None) -> None:
-            found = digest.digest() if digest is not None else b""
-            if have.copies and found in have.copies:
-                self._write(record(Kind.SAME, SAME.pack(at, found)))
-                self._passed += size
-                self._next += 1
-            elif have.copies and have.part is not None:
-                self._compare(at, entry, Have(at, have.part, (), have.skip))
-                return
-            elif have.skip:
-                self._passed += size
-                self._next += 1
-            elif digest is not None and have.part is not None and have.part[1] == found:
-                self._open(at, entry, size, digest)
-            else:
-                self._open(at, entry, 0, hashlib.sha256())
-
-        def done(result: Any) -> None:
-            self._busy = False
-            if self._over:
-                return
-            if isinstance(result, Failure):
-                problem = result.check(OSError)
-                if problem is None:
-                    result.raiseException()
-                self._cannot(at, entry, why(result.value))  # type: ignore[arg-type]
-            else:
-                compared(result)
-            self._tell()
-            self._go_on()
-
-        self._work(self._sources.digest, at, size, lambda: self._over).addBoth(done)
-
-    def _open(self, at: int, entry: Entry, start: int, digest: Digest) -> None:
-        self._user.file(entry.path)
-        self._next = at + 1
-        self._begun = self._passed
-        try:
-            self._reading = self._sources.open(at, start)
-        except OSError as problem:
-            self._cannot(at, entry, why(problem))
-        except Changed as changed:
-            self._cannot(at, entry, str(changed))
-        else:
-            self._digest = digest
-            self._passed += start
-            self._write(record(Kind.FILE, BEGIN.pack(at, start)))
-
-    def _send_piece(self) -> None:
-        at = self._next - 1
-        entry = self._sources.entries[at]
-        try:
-            # With what waits already it fills a frame, so that the other side has it in one piece.
-            room = PIECE - self.stream.waiting
-            data = self._reading.read(room if room >= LEAST else PIECE)
-        except OSError as problem:
-            self._cannot(at, entry, why(problem))
-            return
-        except Changed as changed:
-            self._cannot(at, entry, str(changed))
-            return
-        if data:
-            self._digest.update(data)
-            self._passed += len(data)
-            self._moved += len(data)
-            self._write(HEADER.pack(Kind.DATA, len(data)) + data)
-        else:
-            self._reading.close()
-            self._reading = None
-            self._write(record(Kind.END, self._digest.digest()))
-
-    def _cannot(self, at: int, entry: Entry, reason: str) -> None:
-        if self._reading is not None:
-            self._reading.close()
-            self._reading = None
-        self._next = at + 1
-        self._passed = self._begun + (entry.size or 0)
-        self._user.failed(entry.path, reason)
-        self._write(record(Kind.FAILED, AT.pack(at) + reason.encode()[:200]))
+        if self._feeding is not None:
+            self._feeding.stop()
 
 
 def _build() -> Callable[[Sending], Life]:

@@ -46,6 +46,17 @@ class Sources:
         finally:
             os.close(fd)
 
+    def digests(self, ats: Sequence[int], stopped: Callable[[], bool]) -> list[bytes | OSError | None]:
+        """Of whole entries, or why there is none.  Blocks."""
+        found: list[bytes | OSError | None] = []
+        for at in ats:
+            try:
+                digest = self.digest(at, self.entries[at].size or 0, stopped)
+                found.append(digest.digest() if digest is not None else None)
+            except OSError as problem:
+                found.append(problem)
+        return found
+
     def open(self, at: int, start: int) -> Reading:
         """An entry, to be read from there on.  Raises :class:`OSError`, :class:`Changed`."""
         return Reading(self.paths[at], self.entries[at], start)

@@ -11,11 +11,14 @@ from twisted.internet.task import Clock
 
 from p2phole.errors import P2pholeError
 from p2phole.session.streams import Stream
+from p2phole.use.files.deciding import Proposal
+from p2phole.use.files.feeding import Work
+from p2phole.use.files.incoming import Clash
 from p2phole.use.files.listing import Result
-from p2phole.use.files.receiving import Proposal, Receiving
-from p2phole.use.files.sending import Sending, Work
+from p2phole.use.files.receiving import Receiving
+from p2phole.use.files.sending import Sending
 from p2phole.use.files.source import Sources, find
-from p2phole.use.files.store import Clash, Store
+from p2phole.use.files.store import Store
 from tests.session.sides import Cable, flush, pair
 
 SENDER = "5e" * 32

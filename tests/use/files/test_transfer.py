@@ -15,11 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.session.errors import GivenUp
 from p2phole.use.files.errors import CannotWrite, NoRoom, NotTaken
+from p2phole.use.files.incoming import Clash, Incoming
 from p2phole.use.files.listing import Entry, Result
 from p2phole.use.files.names import PART, part_name
 from p2phole.use.files.receiving import MOST_FINISHING
 from p2phole.use.files.source import find
-from p2phole.use.files.store import Clash, Incoming, Store
+from p2phole.use.files.store import Store
 from tests.session.sides import flush
 from tests.use.files.pairs import SENDER, Pair
 
@@ -213,6 +214,18 @@ class AgainTests(Case):
         self.complete(pair, 1)
         self.assertEqual((pair.receiver.moved, list(self.tree(self.there))), (0, ["file"]))
 
+    def test_killed_between_two_names(self) -> None:
+        """It has its name, and the hidden one still: whatever comes next does not change it."""
+        path = self.put("file", content(100_000))
+        self.put("file", content(100_000), self.there)
+        os.link(self.there / "file", self.there / part_name(SENDER, "file"))
+        self.complete(Pair([path], self.there).run(), 1)
+        self.assertEqual(self.tree(self.there), self.tree(self.here))
+        os.link(self.there / "file", self.there / part_name(SENDER, "file"))
+        self.put("file", content(50_000, "another"))
+        self.complete(Pair([path], self.there).run(), 1)
+        self.assertEqual(self.tree(self.there), {"file": content(100_000), "file (2)": content(50_000, "another")})
+
     def test_a_part_belongs_to_its_sender(self) -> None:
         path = self.put("file", content(1_000_000))
         self.interrupted(path, 500_000)
@@ -305,6 +318,17 @@ class ClashTests(Case):
         flush(pair.clock, pair.cable)
         self.complete(pair, 1)
         self.assertEqual(self.tree(self.there), {"a.txt": b"theirs", "a (2).txt": b"ours"})
+
+    def test_a_file_system_without_links(self) -> None:
+        def link(*arguments: Any, **keys: Any) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        self.patch(os, "link", link)
+        for size, names in ((10, ["a"]), (20, ["a", "a (2)"])):
+            path = self.put("a", content(size))
+            self.complete(Pair([path], self.there).run(), 1)
+            self.assertEqual(sorted(self.tree(self.there)), names)
+        self.assertEqual(self.tree(self.there), {"a": content(10), "a (2)": content(20)})
 
     def test_a_link_is_never_followed(self) -> None:
         secret = self.put("elsewhere/secret", b"secret")

@@ -13,11 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole.errors import LocalError, P2pholeError
 from p2phole.session.errors import GaveUp, SessionOver
 from p2phole.session.session import Session
-from p2phole.use.files.errors import BrokenOff, Incomplete, Misbehaved, NotTaken, Refused, Stopped
+from p2phole.use.files.errors import BrokenOff, Incomplete, Misbehaved, NotTaken, Refused
 from p2phole.use.files.listing import MOST_ENTRIES
 from p2phole.use.files.receive import LINGER_SECONDS, Receive
 from p2phole.use.files.records import Kind, as_json, record
-from p2phole.use.files.screen import Screen
+from p2phole.use.files.screen import STOPPED, Screen
 from p2phole.use.files.send import Send
 from tests.session.sides import Cable, Side, flush
 from tests.use.files.pairs import work
@@ -261,7 +261,8 @@ class AskTests(Case):
         meeting = Meeting(self.clock, one, two).settle()
         one.use.stop()
         meeting.settle()
-        self.assertEqual((one.how, two.how), (Stopped, BrokenOff))
+        self.assertIn(STOPPED, one.said)
+        self.assertEqual((one.ended, two.how), ([], BrokenOff))
         self.assertFalse(self.there.exists())
 
 
@@ -314,13 +315,16 @@ class BadTests(Case):
             meeting.some(200_000)
             peers[which].use.stop()
             meeting.settle()
-            self.assertEqual((peers[which].how, peers[1 - which].how), (Stopped, BrokenOff))
+            self.assertIn(STOPPED, peers[which].said)
+            self.assertEqual(peers[which].ended, [])
+            self.assertEqual(peers[1 - which].how, BrokenOff)
             self.assertIn("it was stopped", str(peers[1 - which].ended[0]))
 
     def test_stopped_before_anybody_came(self) -> None:
         for peer in (self.sender(), self.receiver()):
             peer.use.stop()
-            self.assertEqual(peer.how, Stopped)
+            self.assertIn(STOPPED, peer.said)
+            self.assertEqual(peer.ended, [])
 
     def test_the_session_is_over(self) -> None:
         one, two = self.sender(), self.receiver()
