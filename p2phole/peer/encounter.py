@@ -155,6 +155,8 @@ class Encounter:
             start.delay += QUIET
         before = self._attempt
         self._end_attempt()
+        for earlier in self._vouchings:
+            earlier.supersede()
         self._before = [*self._before[-1:], presence.about_to_dial(start.candidates)]
         machine = attempt(start)
         if before is not None:
