@@ -1,8 +1,10 @@
 """How long a talk is interrupted when the networks of the two change under it, by kind of router.
 
 ``python -m benchmarks.roaming [--trials N]``: seconds from the moment when the path is possible again until each
-side hears what was said after it.  ``--cuts N --messages M [--seed S]`` instead: so many interruptions at random
-moments while each side says so many numbers, which have to arrive once and in order.
+side hears what was said after it.  Instead, ``--cuts N --messages M [--seed S]``: so many interruptions at random
+moments while each side says so many numbers, which have to arrive once and in order.  ``--transfer MIB``: so much
+through ``pipe`` and through ``send``, while a router reboots three times and the broker is killed once; it has to
+arrive as it was sent.
 
 Needs the laboratory (see docs/nat.md).  Links of 10 ms each way between site and core.
 """
@@ -13,12 +15,13 @@ import argparse
 import random
 import statistics
 import sys
+import time
 from collections.abc import Callable
 
 from tests.natlab.behaviour import APD, EI, Behaviour
 from tests.natlab.laboratory import Laboratory, unavailable
 from tests.natlab.nats import Nat
-from tests.natlab.roaming import Disruptions, Interruption, cuts, talking
+from tests.natlab.roaming import Disruptions, Interruption, Transfer, cuts, rebooted_and_brokerless, talking
 from tests.natlab.routers import Masquerade
 from tests.natlab.scenario import ScenarioError, start_broker
 from tests.natlab.sites import Open, Profile
@@ -34,6 +37,7 @@ PAIRS: dict[str, tuple[Profile, Profile]] = {
     "symmetric, sequential, with EIM": (Nat(Behaviour(mapping=APD, allocation="sequential")), Nat()),
 }
 MOST_TRIALS, MOST_CUTS, MOST_MESSAGES = 50, 200, 100_000
+MOST_MEBIBYTES, TRANSFER_SECONDS = 4096, 1200.0
 RATE = 100
 """Messages a second of each side, where they are counted."""
 
@@ -107,19 +111,41 @@ def count(number: int, messages: int, seed: int) -> str:
     )
 
 
+def transfers(mebibytes: int) -> str:
+    """Seconds until there was more after each interruption; ScenarioError if not all of it arrives as it was."""
+    lines = [
+        f"| {mebibytes} MiB through | reboot | reboot and no broker | reboot | in all |",
+        "|---|---|---|---|---|",
+    ]
+    for how in ("pipe", "send"):
+        with Laboratory(seed=1) as lab:
+            disruptions = Disruptions(lab, start_broker(lab))
+            alice, bob = lab.site("alice", Nat()), lab.site("bob", Masquerade(strict=True, stray="reset"))
+            start = time.monotonic()
+            transfer = Transfer(lab, how, alice, bob, mebibytes << 20, seed=1)
+            seconds = rebooted_and_brokerless(transfer, disruptions)
+            transfer.end(TRANSFER_SECONDS)
+            shown = " | ".join(f"{each:.2f} s" for each in seconds)
+            lines.append(f"| {how} | {shown} | {time.monotonic() - start:.0f} s |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=3, help="of each interruption and pair (default 3)")
     parser.add_argument("--cuts", type=int, default=0, help="so many at random moments instead")
     parser.add_argument("--messages", type=int, default=10_000, help="of each side, with --cuts (default 10000)")
+    parser.add_argument("--transfer", type=int, default=0, metavar="MIB", help="interrupt a transfer instead")
     parser.add_argument("--seed", type=int, help="of the random moments (default: another one each time)")
     options = parser.parse_args()
     reason = unavailable()
     if reason is not None:
         sys.stderr.write(f"no laboratory here: {reason}\n")
         return 1
-    if options.cuts:
+    if options.transfer:
+        sys.stdout.write(transfers(min(options.transfer, MOST_MEBIBYTES)) + "\n")
+    elif options.cuts:
         seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
         cuts_, messages = min(options.cuts, MOST_CUTS), max(1, min(options.messages, MOST_MESSAGES))
         sys.stdout.write(count(cuts_, messages, seed) + "\n")

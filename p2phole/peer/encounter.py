@@ -22,6 +22,7 @@ from p2phole.punch import birthday
 from p2phole.punch.attempt import DEADLINE, Attempt, Start, Success, attempt
 from p2phole.punch.birthday import Gate
 from p2phole.punch.candidates import forbidden, to_dial
+from p2phole.punch.dial import QUIET
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.prediction import calls_for_many_ports, calls_for_many_tries, order, takes_long
 from p2phole.punch.shared_port import SharedPort
@@ -153,9 +154,12 @@ class Encounter:
             seconds=birthday.SECONDS if takes_long(presence.behaviour, message.nat) else DEADLINE,
             held=trust.demands_proof,
         )
-        self._make_way(start)
+        if self._make_way(start):
+            start.delay += QUIET
         before = self._attempt
         self._end_attempt()
+        for earlier in self._vouchings:
+            earlier.supersede()
         self._before = [*self._before[-1:], presence.about_to_dial(start.candidates)]
         machine = attempt(start)
         if before is not None:
@@ -186,9 +190,9 @@ class Encounter:
         here = self._company.presence.surroundings
         return to_dial((*candidates, *self._worked), message.observed, here, proven)
 
-    def _make_way(self, start: Start) -> None:
+    def _make_way(self, start: Start) -> bool:
         here = self._company.presence.addresses
-        self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
+        return self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
 
     def _refuted(self, why: str) -> None:
         """The other side has not proved what it has to."""

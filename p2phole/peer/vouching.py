@@ -139,6 +139,12 @@ class Vouching:
         if self._proof is None:
             self._end("unconfirmed")
 
+    def supersede(self) -> None:
+        """The broker has introduced the two anew, and passes on no more letters of this proof: where nothing was
+        shown, its end need not be waited for, as the next proof would."""
+        if self._guess is None and not self.over:
+            self._close()
+
     def _end(self, why: str) -> None:
         """It is over, and was in vain; whatever has left was a guess."""
         if self.over:

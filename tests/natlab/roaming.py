@@ -7,17 +7,20 @@ messages are in order, so everything that was said before has arrived by then.
 
 from __future__ import annotations
 
+import hashlib
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.natlab.laboratory import Laboratory
 from tests.natlab.namespace import Host
 from tests.natlab.probes import wait_until
-from tests.natlab.scenario import Event, Program, ScenarioError, report, start_broker, start_peer
+from tests.natlab.scenario import Event, Program, ScenarioError, report, start_broker, start_command, start_peer
 
 PERIOD = 0.02
 """Seconds between two messages of one side."""
@@ -244,3 +247,103 @@ def cuts(talk: Talk, disruptions: Disruptions, dice: random.Random, count: int) 
         time.sleep(dice.uniform(0.0, 1.0))
         what = dice.choice(sorted(kinds))
         yield talk.interrupt(what, kinds[what])
+
+
+# -- much data at once
+
+_BLOCK = 1 << 20
+_PATIENCE = 400.0
+"""Seconds for a large part of a transfer: the laboratory carries some megabytes a second."""
+ROOM = "bulk"
+
+
+def make_file(path: Path, size: int, seed: int) -> str:
+    """A file of which no two blocks are alike; its digest."""
+    dice, digest = random.Random(seed), hashlib.sha256()
+    with open(path, "wb") as stream:
+        for start in range(0, size, _BLOCK):
+            block = dice.randbytes(min(_BLOCK, size - start))
+            digest.update(block)
+            stream.write(block)
+    return digest.hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Transfer:
+    """So many bytes on their way from one host to another, by ``pipe`` or by ``send``."""
+
+    def __init__(self, lab: Laboratory, how: str, first: Host, second: Host, size: int, seed: int) -> None:
+        self.size = size
+        self._lab = lab
+        source = lab.folder / "source"
+        self._digest = make_file(source, size, seed)
+        folder = lab.folder / "arrived"
+        folder.mkdir()
+        if how == "pipe":
+            self.receiver = start_command(second, "receiver", "pipe", room=ROOM, stdin=subprocess.DEVNULL)
+            self.receiver.wait("registered")
+            with open(source, "rb") as stream:
+                self.sender = start_command(first, "sender", "pipe", room=ROOM, stdin=stream)
+            self._arrived = [self.receiver.output]
+        else:
+            self.receiver = start_command(second, "receiver", "receive", "-y", room=ROOM, output=folder)
+            self.receiver.wait("registered")
+            self.sender = start_command(first, "sender", "send", source, room=ROOM)
+            self._arrived = [folder]
+
+    def arrived(self) -> int:
+        """Bytes that are there."""
+        [place] = self._arrived
+        files = [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
+        return sum(path.stat().st_size for path in files)
+
+    def interrupt(self, share: float, action: Callable[[], object]) -> float:
+        """When so much is there, do something that lets nothing pass for a while; how long it takes from its end
+        until more is there."""
+        self._wait(lambda: self.arrived() >= share * self.size, f"{share:.0%} of it", _PATIENCE)
+        action()
+        since, before = time.monotonic(), self.arrived()
+        if before == self.size:
+            raise ScenarioError("all of it was there before: nothing was interrupted")
+        self._wait(lambda: self.arrived() > before, "more of it", AGAIN)
+        return time.monotonic() - since
+
+    def end(self, timeout: float) -> None:
+        """Wait for both, and see that what arrived is what was sent."""
+        for program in (self.sender, self.receiver):
+            try:
+                status = program.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                raise ScenarioError(f"{program.name} does not end\n{report(self._lab.folder)}") from None
+            if status:
+                raise ScenarioError(f"{program.name} ended with {status}\n{report(self._lab.folder)}")
+        [place] = self._arrived
+        found = place if place.is_file() else place / "source"
+        if (found.stat().st_size, digest_of(found)) != (self.size, self._digest):
+            raise ScenarioError(f"{found.stat().st_size} bytes instead of {self.size}, or others")
+
+    def _wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
+        try:
+            wait_until(condition, what, timeout)
+        except AssertionError as error:
+            raise ScenarioError(f"{error}\n{report(self._lab.folder)}") from None
+
+
+def rebooted_and_brokerless(transfer: Transfer, disruptions: Disruptions) -> list[float]:
+    """Three times the first side's router reboots, the second time without a broker for a while."""
+
+    def without_broker() -> None:
+        disruptions.kill_broker()
+        disruptions.reboot("alice", seconds=1.0)
+        disruptions.restart_broker()
+
+    reboot = lambda: disruptions.reboot("alice", seconds=0.5)  # noqa: E731
+    return [
+        transfer.interrupt(share, action)
+        for share, action in ((0.1, reboot), (0.35, without_broker), (0.6, reboot))
+    ]

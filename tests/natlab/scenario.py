@@ -21,7 +21,7 @@ import sys
 import unittest
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.natlab.laboratory import Laboratory, unavailable
 from tests.natlab.namespace import ROOT, Host
@@ -81,7 +81,13 @@ class Events:
 class Program:
     """A program that runs on a host: ``events`` is its events file; ``output``, ``log``: its two outputs."""
 
-    def __init__(self, host: Host, name: str, command: Callable[[Path], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        command: Callable[[Path], Sequence[str]],
+        stdin: int | IO[bytes] = subprocess.PIPE,
+    ) -> None:
         """``command``: the command line, from the path of the events file to write."""
         folder = host.site.keeper.folder
         # Each start has files of its own: a scenario may start a program of one name again.
@@ -95,7 +101,7 @@ class Program:
         self.events = Events(self.home / "events")
         self.process = host.start(
             command(self.events.path),
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=self.output,
             stderr=self.log,
             env=_environment(self.home),
@@ -179,6 +185,24 @@ def start_peer(host: Host, name: str, broker: str = BROKER, **options: Option) -
     """
     key_file = host.site.keeper.folder / f"{host.name}-{name}.key"
     return start_plugin(host, "p2ppeer", name, **{"key_file": key_file, **options}, broker=broker, name=name)
+
+
+def start_command(
+    host: Host,
+    name: str,
+    *words: str | os.PathLike[str],
+    stdin: int | IO[bytes] = subprocess.PIPE,
+    broker: str = BROKER,
+    **options: Option,
+) -> Program:
+    """Start ``p2phole WORDS``, a command that people use, with an events file and a key of its own."""
+    key_file = host.site.keeper.folder / f"{host.name}-{name}.key"
+
+    def command(events: Path) -> list[str]:
+        given = arguments({"key_file": key_file, **options, "broker": broker, "events": events})
+        return [sys.executable, "-m", "p2phole", *map(os.fspath, words), *given]
+
+    return Program(host, name, command, stdin)
 
 
 def start_plugin(host: Host, plugin: str, label: str, /, **options: Option) -> Program:

@@ -103,6 +103,24 @@ class VouchingTests(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual((alice.out, alice.why, self.clock.getDelayedCalls()), ([], [], []))
 
+    def test_superseded(self) -> None:
+        """The next proof with the same one need not wait, unless a guess was taken."""
+        alice, bob = self.pair()
+        alice.vouching.start(0)
+        self.turns(2)
+        self.assertEqual(len(alice.out), 1)
+        alice.vouching.abandon()
+        self.assertTrue(alice.trust.is_open(LEADS.theirs))
+        alice.vouching.supersede()
+        self.assertEqual((alice.vouching.over, alice.trust.is_open(LEADS.theirs)), (True, False))
+        bob.vouching.start(0)
+        self.turns(2)
+        alice.vouching.receive(bob.out[0])
+        self.assertEqual((len(alice.out), self.clock.getDelayedCalls()[1:]), (1, []))
+        alice, bob = self.shown()
+        alice.vouching.supersede()
+        self.assertFalse(alice.vouching.over)
+
     def shown(self) -> tuple[Side, Side]:
         """Alice's confirmation has left, and nothing has come back."""
         alice, bob = self.pair()
