@@ -29,7 +29,7 @@ from tests.natlab.routers import Masquerade
 from tests.natlab.scenario import BROKER, start_broker
 
 ROUND_TRIP = 0.05
-PIPE = "p2phole.cli, p2phole.use.pipe, p2phole.peer.service"
+PIPE = "p2phole.cli, p2phole.use.pipe.use, p2phole.peer.service"
 """What the command imports before it does anything."""
 SECRET = "correct-horse-battery-staple-benchmark-only"
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}

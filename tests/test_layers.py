@@ -64,10 +64,10 @@ PURE = (
     "check.settings",
     "check.errors",
     "people.times",
-    "use.forwards",
-    "use.chat_model",
-    "use.chat_typed",
-    "use.chat_view",
+    "use.forward.specs",
+    "use.chat.model",
+    "use.chat.typed",
+    "use.chat.view",
     "use.times",
     "use.files.errors",
     "use.files.names",
@@ -112,14 +112,14 @@ PEOPLE = {
     "people.secret",
     "use.running",
     "use.options",
-    "use.chat",
-    "use.forward",
-    "use.forward_options",
-    "use.chat_face",
-    "use.piping",
-    "use.status",
-    "use.send",
-    "use.receive",
+    "use.chat.command",
+    "use.forward.command",
+    "use.forward.options",
+    "use.chat.face",
+    "use.pipe.command",
+    "use.status.command",
+    "use.files.send_command",
+    "use.files.receive_command",
 }
 """And the commands for people."""
 SERVES = {"peer.tap": {"use"}}
@@ -141,7 +141,7 @@ RUNS = {
 }
 """And what has events to tell, or options."""
 
-REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running", "use.status"}
+REACTOR = {"cli", "commands", "broker.tap", "peer.tap", "check.command", "use.running", "use.status.command"}
 """The only ones that import the reactor, each within a function."""
 BINDS = {"punch.shared_port"}
 

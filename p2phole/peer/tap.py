@@ -18,8 +18,8 @@ from p2phole.options import ConfigurableOptions, coerced, file_path
 from p2phole.peer.settings import RESUME_FOR, PeerSettings
 from p2phole.session.frames import MOST_PAYLOAD
 from p2phole.text import MAXIMUM_NAME, check_name, without_harm
-from p2phole.use.forward_options import ForwardOptions
-from p2phole.use.forwards import Plan
+from p2phole.use.forward.options import ForwardOptions
+from p2phole.use.forward.specs import Plan
 
 
 class Common(ConfigurableOptions):
@@ -145,6 +145,6 @@ def _build(reactor: Any, options: Options, fail: launch.Fail) -> IService:
 
     if options.plan == Plan():
         return make_peer(reactor, options.settings, fail)
-    from p2phole.use.forwarding import Forwarding
+    from p2phole.use.forward.forwarding import Forwarding
 
     return make_peer(reactor, options.settings, fail, Forwarding(reactor, options.plan))

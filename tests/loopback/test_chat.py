@@ -225,7 +225,7 @@ def test_what_went_wrong_is_said_behind_the_screen(chats: Chats) -> None:
 BROKEN = """
 import sys
 from p2phole import cli
-from p2phole.use.chat_use import Chat
+from p2phole.use.chat.use import Chat
 
 status = Chat.status
 Chat.status = lambda chat, width: chat.no_such_thing if width == 40 else status(chat, width)

@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.errors import LocalError
-from p2phole.use import chat_use
-from p2phole.use.chat_files import MOST_OFFERED
-from p2phole.use.chat_model import Kind, Mark, Transcript
-from p2phole.use.chat_use import Chat
+from p2phole.use.chat import use as chat_use
+from p2phole.use.chat.files import MOST_OFFERED
+from p2phole.use.chat.model import Kind, Mark, Transcript
+from p2phole.use.chat.use import Chat
 from tests.support.network import Nat
 from tests.system.world import Peer, World
 from tests.use.files.pairs import work
