@@ -142,7 +142,7 @@ class Pipe(Idle):
                     self.partner = None
         while self._requests and (self.joint.joined or self._over):
             partner, stream = self._requests.popleft()
-            stream.decline("it is connected to somebody else already")
+            stream.abort("it is connected to somebody else already")
             _log.warn("{name} was refused: a pipe has two ends.", name=self._host.label(partner))
 
     def _joined(self) -> None:
