@@ -213,6 +213,8 @@ class Conversation:
         if path is None or path.remote not in endpoints or path.local.ip not in here:
             return False
         if self.suspect_since is not None:
+            for each in self._links:
+                each.success.link.channel.drop_unheard()
             self.hang_up("lost")
             return True
         self.probe()  # the other side may know more than this one

@@ -6,10 +6,12 @@ is what stands inside its TLS.  A :class:`Contest` hears how it goes.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, cast
 from typing import Protocol as Interface
-from typing import cast
 
 from twisted.internet.interfaces import (
     IAddress,
@@ -258,6 +260,22 @@ class Channel(Protocol):
         if self._dropped is None:
             self._tell_dropped(reason)
             cast(ITCPTransport, self.transport).abortConnection()
+
+    def drop_unheard(self) -> None:
+        """The same, but the RST ends at the first router: that is to know of the end, and nobody else.
+
+        A router that is a Linux lets the two ends be connected anew after a RST from inside.  After one from
+        outside it takes no SYN from there for 10 s, and every refusal begins these seconds anew
+        (nf_conntrack_proto_tcp.c, TCP_CONNTRACK_CLOSE).
+        """
+        transport: Any = self.transport
+        while hasattr(transport, "transport"):
+            transport = transport.transport
+        handle: Any = transport.getHandle()
+        for level, option in ((socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)):
+            with suppress(OSError, AttributeError):  # of the two families, one; or it is closed
+                handle.setsockopt(level, option, 1)
+        self.drop()
 
     def _tell_dropped(self, reason: str) -> None:
         if self._dropped is None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
@@ -156,6 +157,14 @@ class SilenceTests(RoamingCase):
                 punched = program.events.all("introduced")[1]["time"] - began[0]
                 self.assertGreater(punched, 2.0)
                 self.assertLess(punched, 4.0)
+
+
+    def test_just_long_enough(self) -> None:
+        """What ends the old connection may get through again: the routers must not shut out the new one for it."""
+        with self.talk(_RESET, _RESET) as talk:
+            for seconds in (2.3, 2.4):
+                silence = partial(self.disruptions.blackhole, "alice", "bob", seconds)
+                self.assertLess(talk.interrupt(f"{seconds} s of silence", silence).longest, SECONDS)
 
 
 class ManyCutsTests(RoamingCase):

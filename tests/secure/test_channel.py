@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
@@ -310,6 +312,14 @@ class RaceIsOverTests(EdgeTestCase):
             self.assertEqual((wire.value(), wire.aborted), (b"", True))
         self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_dropped_with_a_reset_that_only_the_first_router_sees(self) -> None:
+        wire = self.dialler()
+        assert isinstance(wire.protocol, Channel)
+        wire.protocol.drop_unheard()
+        self.assertTrue(wire.aborted)
+        self.assertEqual(wire.socket.options[socket.IPPROTO_IP, socket.IP_TTL], 1)
+        self.assertEqual(wire.socket.options[socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS], 1)
 
     def test_what_comes_behind_the_drop_is_not_read(self) -> None:
         wire = self.acceptor(claim(LEADS, self.contest))
