@@ -209,10 +209,10 @@ class Switchboard(Idle):
             protocol = factory.buildProtocol(peer) if factory is not None else None
         except Exception:
             _log.failure("A factory on an endpoint failed.")
-            stream.decline("what serves it failed")
+            stream.abort("what serves it failed")
             return
         if protocol is None:
-            stream.decline("it is taken by nobody")
+            stream.abort("it is taken by nobody")
             return
         self.hold()
         StreamTransport(self.clock, protocol, self.own, peer, gone=self.release).take(stream)

@@ -102,7 +102,7 @@ class Messages:
 
     def _opened(self, stream: Stream) -> None:
         if self._in is not None and not self._in.stream.over:
-            stream.decline("there is one already")
+            stream.abort("there is one already")
             return
         self._in = _Incoming(stream, self._whole)
         stream.accept(self._in, WINDOW, explicit=True)

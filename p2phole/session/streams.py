@@ -73,10 +73,6 @@ class Stream:
         self._queue(Kind.ACCEPT)
         self._in.begin(window, explicit)
 
-    def decline(self, why: str) -> None:
-        """Do not take it."""
-        self.abort(why)
-
     def write(self, data: bytes) -> None:
         """Send, as soon as may be; ignored after :meth:`finish`, :meth:`close` and the end."""
         if not self._told and self._out.write(data) and not self.queued_ready:
@@ -100,7 +96,7 @@ class Stream:
         self._check()
 
     def abort(self, why: str = "it was closed") -> None:
-        """Break it off: nothing more is sent, nor read."""
+        """Break it off, or refuse it: nothing more is sent, nor read."""
         if not self._told:
             self._break_off(why)
             self._end(GivenUp(purpose=self.purpose, why=why))

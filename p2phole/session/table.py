@@ -119,7 +119,7 @@ class Table:
         self._streams[stream.ident] = stream
         handler = self._handlers.get(purpose)
         if handler is None:
-            stream.decline("it is no longer offered")
+            stream.abort("it is no longer offered")
         else:
             handler(stream)
 

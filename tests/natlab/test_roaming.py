@@ -159,7 +159,6 @@ class SilenceTests(RoamingCase):
                 self.assertGreater(punched, 2.0)
                 self.assertLess(punched, 4.0)
 
-
     def test_just_long_enough(self) -> None:
         """What ends the old connection may get through again: the routers must not shut out the new one for it."""
         with self.talk(_RESET, _RESET) as talk:

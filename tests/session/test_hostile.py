@@ -240,7 +240,7 @@ class RuleTests(OneSide):
 
     def test_never_acknowledges_and_lets_us_answer(self) -> None:
         """What we have to say to it is bounded as well: then nothing is said any more."""
-        self.side.answer = lambda stream, end: stream.decline("x" * 500)
+        self.side.answer = lambda stream, end: stream.abort("x" * 500)
         for number in range(20_000):
             self.receive(self.frame(Kind.OPEN, 2 + 2 * number, b"thing"), self.frame(Kind.RESET, 2 + 2 * number))
             if self.side.error is not None:

@@ -88,7 +88,7 @@ class OpeningTests(StreamTestCase):
         self.assertEqual((self.one.error, self.two.error), (None, None))
 
     def test_refused(self) -> None:
-        self.two.answer = lambda stream, end: stream.decline("not today\x1b[2J")
+        self.two.answer = lambda stream, end: stream.abort("not today\x1b[2J")
         end = self.one.open()
         end.stream.write(b"x")
         self.settle()

@@ -217,7 +217,7 @@ class ProtocolTests(TransportTestCase):
         failed: list[P2pholeError | None] = []
         here = Keeper()
         for purpose, kind in (("other", NotOffered), ("thing", Refused)):
-            self.two.answer = lambda stream, end: stream.decline("no")
+            self.two.answer = lambda stream, end: stream.abort("no")
             transport = StreamTransport(self.clock, here, ALICE, BOB, failed=failed.append)
             transport.stream = self.one.session.open(purpose, transport)
             self.settle()

@@ -115,7 +115,7 @@ class Files:
 
     def _offered(self, partner: Partner, stream: Stream) -> None:
         if sum(isinstance(each, Taking) and each.partner is partner for each in self._going) >= MOST_OFFERED:
-            stream.decline("too much is offered at a time")
+            stream.abort("too much is offered at a time")
             return
         taking = Taking(self, self._around, partner, stream)
         self._going.append(taking)

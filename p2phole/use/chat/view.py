@@ -86,6 +86,11 @@ def wrap(text: str, first: int, rest: int) -> tuple[str, ...]:
                 rows.append(row)
                 row = ""
             width, space, room = width_of(row), -1, max(rest, 1)
+            while row and width + own > room:  # what was left is for a wider row than those that follow
+                fits = next((at for at in range(len(row), 1, -1) if width_of(row[:at]) <= room), 1)
+                rows.append(row[:fits])
+                row = row[fits:]
+                width = width_of(row)
         if character == " ":
             space = len(row)
         row += character

@@ -87,11 +87,11 @@ class Receive(Idle):
     def _opened(self, partner: Partner, stream: Stream) -> None:
         before = self._attempt
         if self._done:
-            stream.decline("it has received all that it wanted")
+            stream.abort("it has received all that it wanted")
             return
         if before is not None:
             if before.partner.fingerprint != partner.fingerprint:
-                stream.decline("it receives from somebody else")
+                stream.abort("it receives from somebody else")
                 return
             before.abandon("it was begun anew")
         self._attempt = Attempt(self, partner, stream)

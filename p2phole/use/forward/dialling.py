@@ -111,7 +111,7 @@ class Dialler:
         """Connect to the target, and accept the stream for that; or decline it, and say why."""
         # One that is broken off meanwhile makes room for another one on its session, and not here.
         if self._dialling >= MOST_DIALLING:
-            stream.decline("too many connections are being made here")
+            stream.abort("too many connections are being made here")
         else:
             Deferred.fromCoroutine(self._connect(stream, target))
 
@@ -121,7 +121,7 @@ class Dialler:
             factory = Factory.forProtocol(partial(Splice, Nobody(), str(target)))
             splice: Splice = await dial(self._reactor, target, factory)
         except Unreachable as error:
-            stream.decline(str(error))
+            stream.abort(str(error))
         else:
             splice.take(stream)
         finally:

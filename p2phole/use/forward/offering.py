@@ -54,7 +54,7 @@ class Offer:
         try:
             target = asked_target(stream.argument)
         except ValueError as error:
-            stream.decline(str(error))
+            stream.abort(str(error))
             return
         if permitted(self._allow, target):
             self._dialler.connect(stream, target)
@@ -66,12 +66,12 @@ class Offer:
         try:
             where = asked_listen(rest)
         except ValueError as error:
-            stream.decline(str(error))
+            stream.abort(str(error))
             return
         if not permitted(self._allow_listen, where):
             self._refuse(partner, stream, f"this side to listen on {where}", f"--allow-listen {where}")
         elif sum(granted.partner is partner for granted in self._granted) >= MOST_LISTENING:
-            stream.decline(f"there are {MOST_LISTENING} listeners already")
+            stream.abort(f"there are {MOST_LISTENING} listeners already")
         else:
             granted = Granted(self._host, partner, stream, number, where, self._gone)
             before = [other for other in self._granted if _replaces(granted, other)]
@@ -88,7 +88,7 @@ class Offer:
             self._granted.remove(granted)
 
     def _refuse(self, partner: Partner, stream: Stream, what: str, option: str) -> None:
-        stream.decline(NOT_ALLOWED)
+        stream.abort(NOT_ALLOWED)
         if not self._told.take(self._host.clock.seconds()):
             _log.warn(
                 "{peer} asked for {what}, which is not allowed here; it would take {option}.",

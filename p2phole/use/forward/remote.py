@@ -78,7 +78,7 @@ class Asking:
             if stream.argument == b"%d" % number and asked.granted:
                 self._dialler.connect(stream, asked.forward.target)
                 return
-        stream.decline("nobody has asked for that")
+        stream.abort("nobody has asked for that")
 
 
 class _Asked(_Quiet):
@@ -151,7 +151,7 @@ class Granted(_Quiet):
             factory = Factory.forProtocol(partial(Splice, self._arrivals, "its client"))
             self._listening = await listen(reactor, self.where, factory)
         except LocalError as error:
-            self.stream.decline(str(error))
+            self.stream.abort(str(error))
             self._gone(self)
             return
         self.stream.accept(self)

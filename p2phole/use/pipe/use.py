@@ -29,7 +29,7 @@ class PipeBroken(LocalError):
 
 
 class NoPipe(LocalError):
-    """{why}"""
+    """No pipe: {why}."""
 
 
 class StartedAgain(LocalError):
@@ -90,7 +90,7 @@ class Pipe(Idle):
                 self._finish()
             # Else its stream ends next.
         elif self._alone:
-            self._fail(NoPipe(why=error))
+            self._fail(NoPipe(why=str(error).removesuffix(".")))
 
     def unlinked(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
@@ -142,7 +142,7 @@ class Pipe(Idle):
                     self.partner = None
         while self._requests and (self.joint.joined or self._over):
             partner, stream = self._requests.popleft()
-            stream.decline("it is connected to somebody else already")
+            stream.abort("it is connected to somebody else already")
             _log.warn("{name} was refused: a pipe has two ends.", name=self._host.label(partner))
 
     def _joined(self) -> None:
@@ -171,7 +171,7 @@ class Pipe(Idle):
         elif isinstance(error, LocalError):
             self._fail(error)
         elif self._alone:
-            self._fail(NoPipe(why=error))
+            self._fail(NoPipe(why=str(error).removesuffix(".")))
         else:
             _log.info("{name} is not the one: {error}", name=self._host.label(partner), error=error)
             self.partner = None

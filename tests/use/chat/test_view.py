@@ -80,6 +80,9 @@ class RowsTests(SynchronousTestCase):
         self.assertEqual(wrap("漢字漢字", 5, 5), ("漢字", "漢字"))
         self.assertEqual(cut("漢字漢字", 5), "漢字…")
 
+    def test_what_is_left_of_a_wider_row(self) -> None:
+        self.assertEqual(wrap("0 abcd", 4, 2), ("0", "ab", "cd"))
+
     def test_a_heap_of_accents(self) -> None:
         [row] = wrap("a" + "\u0301" * 1000 + "b", 10, 10)
         self.assertEqual(row, "a" + "\u0301" * chat_view.MOST_ACCENTS + "b")

@@ -122,7 +122,7 @@ class JointTests(Descriptors):
 
         def opened(stream: Stream) -> None:
             if refuse.pop():
-                stream.decline("another one was quicker")
+                stream.abort("another one was quicker")
             else:
                 two.joint.take(stream)
 
