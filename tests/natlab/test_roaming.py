@@ -90,7 +90,8 @@ class RebootTests(RoamingCase):
             return re.search(r"\d+-[a-z]+-[a-z]+", inviting.log.read_text() if inviting.log.exists() else "")
 
         joining = start_command(bob, "joining", "pipe", wait_until(shown, "a code")[0])
-        joining.wait("connected")
+        for program in (inviting, joining):
+            program.wait("connected")
         for number, sites in enumerate((["alice"], ["alice", "bob"])):
             self.disruptions.reboot(*sites)
             start, text = time.monotonic(), f"after {number}"
