@@ -1,10 +1,11 @@
 """The session beside a bare Twisted TLS transport: bulk in writes of 64 KiB, and round trips of 64 bytes.
 
-``python -m benchmarks.bulk [MIB [ROUNDS]] [--loopback] [--crowd] [--plot FILE]`` prints tables: two processes on
-loopback, and in two network namespaces with a veth pair (as root; ``--loopback`` leaves them out).  All contenders
-run by turns, ROUNDS times, and are compared within a round: what else the machine did in the meantime it did to
-all of them.  Medians.  Then what many streams of one session cost (``--crowd``: only that).  Last, all figures as
-a line of JSON.  ``--plot`` needs matplotlib.
+``python -m benchmarks.bulk [MIB [ROUNDS]] [--loopback] [--crowd] [--programs] [--plot FILE]`` prints tables: two
+processes on loopback, and in two network namespaces with a veth pair (as root; ``--loopback`` leaves them out).
+All contenders run by turns, ROUNDS times, and are compared within a round: what else the machine did in the
+meantime it did to all of them.  Medians.  Then what many streams of one session cost (``--crowd``: only that).
+Last, all figures as a line of JSON.  ``--programs``: whole programs in the same run, too, see
+:mod:`benchmarks.programs` and :mod:`benchmarks.forwards`.  ``--plot`` needs matplotlib.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks import forwards, programs
 from benchmarks.contenders import CONTENDERS, SESSION
 from benchmarks.places import LOOPBACK, veth
 
@@ -101,6 +103,7 @@ def main() -> None:
     parser.add_argument("rounds", nargs="?", type=int, default=7, help="rounds (7)")
     parser.add_argument("--loopback", action="store_true", help="leave out the namespaces")
     parser.add_argument("--crowd", action="store_true", help="only what many streams cost")
+    parser.add_argument("--programs", action="store_true", help="pipe and forward beside other programs, too")
     parser.add_argument("--plot", type=Path, help="write a picture here (needs matplotlib)")
     options = parser.parse_args()
     if not (1 <= options.mib <= 65_536 and 1 <= options.rounds <= 100):
@@ -111,6 +114,9 @@ def main() -> None:
     document["crowd"] = crowd(size)
     lines = [line for place, results in document["places"].items() for line in table(place, results)]
     sys.stdout.write("\n".join([*lines, *crowd_table(document["crowd"]), json.dumps(document)]) + "\n")
+    if options.programs:
+        programs.main(size, options.rounds)
+        forwards.main(size, options.rounds)
     if options.plot:
         from benchmarks.bulk_picture import draw
 
