@@ -178,7 +178,7 @@ class ManyCutsTests(RoamingCase):
         seed = int(os.environ.get("ROAMING_SEED") or random.SystemRandom().getrandbits(32))
         sys.stderr.write(f"ROAMING_SEED={seed}\n")
         with self.talk(Nat(), Masquerade(strict=True, stray="reset"), least=300) as talk:
-            # How long each takes depends on what the one before has left; that it ends, and what arrives, does not.
+            # How long each takes depends on what the one before has left; what arrives in the end does not.
             self.assertEqual(len(list(cuts(talk, self.disruptions, random.Random(seed), 3))), 3)
 
 
