@@ -21,6 +21,8 @@ MOST_MESSAGE = MOST_PAYLOAD
 """Bytes in a message."""
 WINDOW = 1024 * 1024
 """Bytes of messages that may wait for our user to consume them."""
+MOST_UNCONSUMED = 1000
+"""Messages that may wait for our user before no more are taken: small ones cost more than their bytes."""
 MOST_PENDING = 4 * 1024 * 1024
 """Bytes that the other side has not consumed above which :attr:`Messages.full` holds."""
 
@@ -50,6 +52,7 @@ class Messages:
         self._out: _Outgoing | None = None
         self._in: _Incoming | None = None
         self._unconsumed: deque[tuple[_Incoming, int]] = deque()
+        self._held = self._crowded = False
 
     def use(self, session: Session) -> None:
         """Send and take them over this session from now on."""
@@ -68,8 +71,12 @@ class Messages:
 
     def hold(self, held: bool) -> None:
         """Whether the other side's messages shall wait; what has come already is not held."""
+        self._held = held
+        self._pace()
+
+    def _pace(self) -> None:
         if self._in is not None:
-            if held:
+            if self._held or self._crowded:
                 self._in.stream.pause()
             else:
                 self._resume(self._in.stream)
@@ -99,6 +106,9 @@ class Messages:
         if self._unconsumed:
             incoming, size = self._unconsumed.popleft()
             incoming.stream.consumed(size)
+        if self._crowded and len(self._unconsumed) < MOST_UNCONSUMED // 2:
+            self._crowded = False
+            self._pace()
 
     def _opened(self, stream: Stream) -> None:
         if self._in is not None and not self._in.stream.over:
@@ -109,6 +119,9 @@ class Messages:
 
     def _whole(self, incoming: _Incoming, payload: bytes) -> None:
         self._unconsumed.append((incoming, LENGTH.size + len(payload)))
+        if not self._crowded and len(self._unconsumed) >= MOST_UNCONSUMED:
+            self._crowded = True
+            self._pace()
         self._user.received(payload)
 
     def out_is_over(self, pending: int, was_full: bool) -> None:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.session import messages
 from p2phole.session.frames import BadFrame
-from p2phole.session.messages import MOST_MESSAGE, MOST_PENDING, PURPOSE, WINDOW, Messages
+from p2phole.session.messages import MOST_MESSAGE, MOST_PENDING, MOST_UNCONSUMED, PURPOSE, WINDOW, Messages
 from tests import strategies
 from tests.session.sides import Cable, Side, flush
 
@@ -106,6 +106,23 @@ class MessagesTests(SynchronousTestCase):
             self.settle()
         self.assertEqual((len(self.one.delivered), self.one.told), (sent, ["drained"]))
         self.assertFalse(self.one.messages.full)
+
+    def test_no_more_are_read_than_may_wait(self) -> None:
+        """Small ones cost more than their bytes: the window alone would let in hundreds of thousands."""
+        self.two.patient = True
+        texts = [b"%d" % number for number in range(30_000)]
+        for text in texts:
+            self.one.messages.send(text)
+        self.settle()
+        # A frame is handled as a whole.
+        self.assertLess(len(self.two.got), MOST_UNCONSUMED + MOST_MESSAGE // 5)
+        while len(self.two.messages._unconsumed):
+            self.two.messages.consumed()
+            if not len(self.two.messages._unconsumed) % 400:
+                self.settle()
+        self.assertEqual(self.two.got, texts)
+        self.settle()
+        self.assertEqual(self.one.delivered, texts)
 
     def test_empty_ones_fill_it_too(self) -> None:
         self.patch(messages, "MOST_PENDING", 4000)
