@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -39,8 +40,15 @@ def in_1970(request: pytest.FixtureRequest) -> Sequence[str]:
     faketime = shutil.which("faketime")
     if faketime is None:
         pytest.skip("needs faketime (Debian: faketime)")
-    # Timers are for the monotonic clock, which is not the one that is wrong.
-    return ("env", "FAKETIME_DONT_FAKE_MONOTONIC=1", faketime, "-f", "@1970-01-01 00:01:00", *PYTHON)
+    # The wrapper would stay as the parent, and die alone when the test ends what it has started.
+    library = subprocess.run([faketime, "-f", "+0", "printenv", "LD_PRELOAD"], capture_output=True, check=True)
+    false = {
+        "LD_PRELOAD": library.stdout.decode().strip(),
+        "FAKETIME": "@1970-01-01 00:01:00",
+        # Timers are for the monotonic clock, which is not the one that is wrong.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    return ("env", *(f"{name}={value}" for name, value in false.items()), *PYTHON)
 
 
 def test_it_meets_one_whose_clock_is_right(stage: Stage, in_1970: Sequence[str]) -> None:
