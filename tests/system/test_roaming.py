@@ -32,6 +32,17 @@ def behind_routers(**kind: str) -> tuple[World, Peer, Peer, Nat, Nat]:
     return world, alice, bob, mine, theirs
 
 
+def met_by_code() -> tuple[World, Peer, Peer, Nat]:
+    world = World()
+    codes: list[Code] = []
+    mine = Nat("203.0.113.1", stray="drop", allocation="random")
+    alice = world.peer(world.site("alice", mine), invite=True, invited=codes.append)
+    world.until(lambda: codes)
+    bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
+    world.until(lambda: alice.all(events.Connected) and bob.all(events.Connected))
+    return world, alice, bob, mine
+
+
 def resumed(peer: Peer) -> list[events.Resumed]:
     return peer.all(events.Resumed)
 
@@ -232,13 +243,7 @@ class CrowdTests(RoamingTestCase):
 
 class CodeTests(RoamingTestCase):
     def test_they_meet_again_when_the_broker_has_forgotten_the_code(self) -> None:
-        world = World()
-        codes: list[Code] = []
-        mine = Nat("203.0.113.1", stray="drop", allocation="random")
-        alice = world.peer(world.site("alice", mine), invite=True, invited=codes.append)
-        world.until(lambda: codes)
-        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
-        world.until(lambda: alice.all(events.Connected) and bob.all(events.Connected))
+        world, alice, bob, mine = met_by_code()
         world.broker_host.crash()
         world.net.advance(3)
         world.start_broker()
@@ -286,13 +291,7 @@ class CodeTests(RoamingTestCase):
         world.connected(limit=40)
 
     def test_one_of_them_is_registered_anew_long_after(self) -> None:
-        world = World()
-        codes: list[Code] = []
-        mine = Nat("203.0.113.1", stray="drop", allocation="random")
-        alice = world.peer(world.site("alice", mine), invite=True, invited=codes.append)
-        world.until(lambda: codes)
-        bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
-        world.until(lambda: alice.all(events.Connected) and bob.all(events.Connected))
+        world, alice, bob, mine = met_by_code()
         world.net.advance(4000)  # the invitation was for an hour
         mine.reboot()
         before = world.clock.seconds()
