@@ -66,7 +66,7 @@ class StreamTransport:
         self._failed = failed
         self._gone = gone
         self._feeder = Feeder(clock, self._fail)
-        self._ends_writing = False
+        self._ends_writing = self._paused = False
 
     def take(self, stream: Stream) -> None:
         """Accept a stream that the other side has opened, for the protocol."""
@@ -75,7 +75,9 @@ class StreamTransport:
         stream.accept(self)
         if not stream.over:
             self.accepted()
-            stream.resume()
+            # A protocol may have paused it in connectionMade, as port forwarders do.
+            if not self._paused:
+                stream.resume()
 
     # -- ITransport
 
@@ -161,11 +163,13 @@ class StreamTransport:
 
     def pauseProducing(self) -> None:
         """See :class:`IPushProducer`."""
+        self._paused = True
         if self.stream is not None:
             self.stream.pause()
 
     def resumeProducing(self) -> None:
         """See :class:`IPushProducer`."""
+        self._paused = False
         if self.stream is not None and not self.disconnecting:
             self.stream.resume()
 

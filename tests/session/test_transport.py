@@ -143,6 +143,23 @@ class ProtocolTests(TransportTestCase):
         self.joined(here, there)
         self.assertEqual(here.got, b"hello")
 
+    def test_who_pauses_in_connection_made_reads_when_it_resumes(self) -> None:
+        class Later(Keeper):
+            def connectionMade(self) -> None:
+                self.transport.pauseProducing()  # type: ignore[union-attr]
+
+        class Greeter(Keeper):
+            def connectionMade(self) -> None:
+                self.transport.write(b"hello")  # type: ignore[union-attr]
+
+        for ends in ((Later(), Greeter()), (Greeter(), Later())):
+            later = ends[isinstance(ends[1], Later)]
+            self.joined(*ends)
+            self.assertEqual(later.got, b"")
+            later.transport.resumeProducing()  # type: ignore[union-attr]
+            self.settle()
+            self.assertEqual(later.got, b"hello")
+
     def test_lose_connection(self) -> None:
         here, there = Keeper(), Keeper()
         self.joined(here, there)
