@@ -8,6 +8,7 @@ lines are sent.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -39,6 +40,9 @@ T = TypeVar("T")
 
 SECONDS = 12.0
 """For everything: with the end of three processes, by force if need be, it is over within 15."""
+
+PORTS = range(10_000, 32_768)
+"""Systems take the local ports of connections from above: Linux from 32,768 on, others from 49,152 (RFC 6335)."""
 
 _STOP_SECONDS = 0.8
 _LOOK_AGAIN_SECONDS = 0.02
@@ -218,9 +222,20 @@ class Demo:
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports that are free now."""
-    with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as two:
-        return one.getsockname()[1], two.getsockname()[1]
+    """Two of :data:`PORTS` that are free now: what the system would pick, the next connection may have got when
+    they are listened on."""
+    with contextlib.ExitStack() as held:
+        found: list[int] = []
+        while len(found) < 2:
+            port = secrets.choice(PORTS)
+            try:
+                held.enter_context(socket.create_server(("", port)))
+            except OSError as problem:
+                if problem.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                found.append(port)
+        return found[0], found[1]
 
 
 def say(topic: str, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +77,13 @@ class DemoTests(SynchronousTestCase):
 
 class PartsTests(SynchronousTestCase):
     def test_free_ports(self) -> None:
-        one, two = demo.free_ports()
-        self.assertNotEqual(one, two)
+        """None that the system gives to a connection meanwhile, and none that is taken at one address only."""
+        with socket.create_server(("127.0.0.1", demo.free_ports()[0])) as taken:
+            port = taken.getsockname()[1]
+            self.patch(demo, "PORTS", range(port, port + 10))
+            found = demo.free_ports()
+        self.assertNotEqual(*found)
+        self.assertLessEqual(set(found), set(demo.PORTS[1:]))
 
     def test_deadline(self) -> None:
         self.patch(demo, "SECONDS", -1.0)

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from p2phole.demo import free_ports
 from tests.loopback.processes import PYTHON, ROOT, SECONDS, Process, Stage, until
 
 LARGE = 8 * 2**20
@@ -101,13 +102,6 @@ def web(tmp_path: Path) -> Iterator[tuple[int, bytes]]:
         yield server.server_address[1], large
         server.shutdown()
         thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        number: int = trial.getsockname()[1]
-        return number
 
 
 def listens(port: int) -> bool:
@@ -269,7 +263,7 @@ class TestSsh:
         sshd = needs("sshd")
         for name in ("host", "user"):
             subprocess.run([needs("ssh-keygen"), "-qt", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-        port = free_port()
+        port = free_ports()[0]
         configuration = tmp_path / "sshd_config"
         configuration.write_text(
             f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {tmp_path}/host\nPidFile none\nUsePAM no\n"
@@ -327,7 +321,7 @@ def digest(path: Path) -> str:
 
 def test_redis(pair: Pair, tmp_path: Path, started: Callable[..., subprocess.Popen[bytes]]) -> None:
     """A hundred connections at once, with pipelines."""
-    port = free_port()
+    port = free_ports()[0]
     started(needs("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", tmp_path)
     until(lambda: listens(port), lambda: (tmp_path / "server").read_text())
     here = str(pair.port(f"localhost:{port}"))
@@ -381,7 +375,7 @@ def test_a_thousand_connections(pair: Pair, tmp_path: Path) -> None:
 def test_a_service_forwards_as_well(pair: Pair, web: tuple[int, bytes], tmp_path: Path) -> None:
     """By the same options, from a config file."""
     port, large = web
-    config, here = tmp_path / "peer.cfg", free_port()
+    config, here = tmp_path / "peer.cfg", free_ports()[0]
     config.write_text(
         f"[p2ppeer]\nbroker = {pair.broker}\nroom = team\nforward = {here}:localhost:{port}\n  0:a:1\n"
     )

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint
+from p2phole.demo import free_ports
 from p2phole.errors import PortTaken
 from p2phole.punch.shared_port import SharedPort, require_free
 from tests.support.network import Network
@@ -129,9 +130,11 @@ class RequireFreeTests(SynchronousTestCase):
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        taken.bind(("127.0.0.1", 0))
+        # What the system picks for one address may be a connection's at another one, or become that.
+        port = free_ports()[0]
+        taken.bind(("127.0.0.1", port))
         taken.listen(1)
-        return taken, taken.getsockname()[1]
+        return taken, port
 
     def test_taken_also_by_one_who_would_share(self) -> None:
         for reuse_port in (False, True):
