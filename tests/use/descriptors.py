@@ -53,6 +53,11 @@ class Watching:
         return bool(reads or writes)
 
 
+def wait_for(descriptor: int) -> None:
+    """Until it can be read.  From one side of a terminal to the other a thread of the kernel takes what is written."""
+    assert select.select([descriptor], [], [], 60)[0]
+
+
 def drain(descriptor: int) -> bytes:
     """What can be read without waiting."""
     data = b""

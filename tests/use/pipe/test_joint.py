@@ -12,7 +12,7 @@ from p2phole.session.errors import Aborted, GaveUp, NotOffered, Refused, Session
 from p2phole.session.streams import Stream
 from p2phole.use.pipe.joint import InputFailed, Joint, OutputClosed, OutputFailed
 from tests.session.sides import Cable, Side, flush
-from tests.use.descriptors import Watching, drain
+from tests.use.descriptors import Watching, drain, wait_for
 from tests.use.pipe.test_standard import Descriptors
 
 
@@ -21,7 +21,7 @@ class Command:
 
     def __init__(self, test: Descriptors, source: int, keyboard: int, sink: int, screen: int) -> None:
         self.test = test
-        self.keyboard, self.screen = keyboard, screen
+        self.source, self.keyboard, self.screen = source, keyboard, screen
         self.reactor = Watching()
         self.ends: list[P2pholeError | None] = []
         self.joined = 0
@@ -33,9 +33,18 @@ class Command:
 
     def type(self, data: bytes) -> None:
         os.write(self.keyboard, data)
+        if os.isatty(self.keyboard):
+            wait_for(self.source)
 
     def end_input(self) -> None:
         os.close(self.keyboard)
+
+    def has_seen(self, count: int) -> bytes:
+        """All, once it is so much."""
+        while len(self.seen) < count:
+            wait_for(self.screen)
+            self.look()
+        return self.seen
 
     def look(self) -> bool:
         new = drain(self.screen)
@@ -291,7 +300,7 @@ class JointTests(Descriptors):
         one.type(b"hello")
         one.end_input()
         self.settle(one, two)
-        self.assertEqual((two.seen, one.ends, two.ends), (b"hello", [None], [None]))
+        self.assertEqual((two.has_seen(5), one.ends, two.ends), (b"hello", [None], [None]))
 
     def test_the_person_may_be_the_one_who_sends(self) -> None:
         one, two = self.at_a_terminal()

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole.use.pipe import unblocked as unblocked_module
 from p2phole.use.pipe.standard import PIECE, Input, Output
 from p2phole.use.pipe.unblocked import ROOM, SURE, unblocked
-from tests.use.descriptors import Watching, drain
+from tests.use.descriptors import Watching, drain, wait_for
 
 
 class Descriptors(SynchronousTestCase):
@@ -166,8 +166,9 @@ class InputTests(Descriptors):
         self.assertTrue(source.is_terminal)
         source.resume()
         os.write(master, b"typed\n\x04")
-        while self.reactor.turn():
-            pass
+        while not self.ends:
+            wait_for(slave)
+            self.reactor.turn()
         self.assertEqual((self.got, self.ends), ([b"typed\n"], [None]))
 
     def test_what_cannot_be_read(self) -> None:
