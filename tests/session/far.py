@@ -1,8 +1,9 @@
-"""One side of a session as a process: ``python -m tests.session.far dial|listen PORT SEED SIZE CUTS RESUME_FOR``.
+"""One side of a session: ``python -m tests.session.far dial|listen PORT SEED SIZE CUTS RESUME_FOR HOLDS``.
 
 Three streams are opened by each side, and each carries the same number of bytes both ways, which both sides know
-beforehand.  The listening side cuts the link again and again, the dialling one makes the next.  What comes out on
-standard output is JSON, a line each: the port, how much has arrived, and in the end what became of each stream.
+beforehand.  The listening side cuts the link again and again, the dialling one makes the next.  Who HOLDS keeps the
+last byte of each stream to itself, so that it is not done however late it is killed.  What comes out on standard
+output is JSON, a line each: the port, how much has arrived, and in the end what became of each stream.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class End:
 
     def __init__(self, side: Side, sends: str, receives: str) -> None:
         self.sends, self.expects = (data(side.seed, name, side.size) for name in (sends, receives))
+        self.size = side.size - side.holds
         self.side = side
         self.name = sends
         self.sent = self.got = 0
@@ -48,8 +50,8 @@ class End:
         self.stream: Stream
 
     def write(self) -> None:
-        while self.may and self.sent < len(self.sends):
-            piece = self.sends[self.sent : self.sent + CHUNK]
+        while self.may and self.sent < self.size:
+            piece = self.sends[self.sent : min(self.sent + CHUNK, self.size)]
             self.sent += len(piece)
             self.stream.write(piece)
         if self.sent == len(self.sends):
@@ -81,8 +83,8 @@ class End:
 class Side:
     """See above.  The user of its session."""
 
-    def __init__(self, role: str, seed: str, size: int, cuts: int, resume_for: float) -> None:
-        self.role, self.seed, self.size, self.cuts = role, seed, size, cuts
+    def __init__(self, role: str, seed: str, size: int, cuts: int, resume_for: float, holds: bool) -> None:
+        self.role, self.seed, self.size, self.cuts, self.holds = role, seed, size, cuts, holds
         self.chance = random.Random(f"{seed}/{role}")
         ident = f"{role} {os.getpid()}"
         self.session = Session(reactor, ident, role == "listen", self, Pools(), resume_for)
@@ -197,8 +199,8 @@ def tell(**keys: object) -> None:
     sys.stdout.flush()
 
 
-def main(role: str, port: str, seed: str, size: str, cuts: str, resume_for: str) -> None:
-    side = Side(role, seed, int(size), int(cuts), float(resume_for))
+def main(role: str, port: str, seed: str, size: str, cuts: str, resume_for: str, holds: str) -> None:
+    side = Side(role, seed, int(size), int(cuts), float(resume_for), bool(int(holds)))
     if role == "listen":
         factory = Factory()
         factory.buildProtocol = lambda addr: Wire(side)  # type: ignore[method-assign]

@@ -20,9 +20,15 @@ class Process:
     """One side; see :mod:`tests.session.far`."""
 
     def __init__(
-        self, case: ProcessTests, role: str, port: int = 0, cuts: int = 0, resume_for: float = 60
+        self,
+        case: ProcessTests,
+        role: str,
+        port: int = 0,
+        cuts: int = 0,
+        resume_for: float = 60,
+        holds: bool = False,
     ) -> None:
-        arguments = [role, port, case.seed, case.size, cuts, resume_for]
+        arguments = [role, port, case.seed, case.size, cuts, resume_for, int(holds)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.session.far", *map(str, arguments)],
             cwd=ROOT,
@@ -48,7 +54,7 @@ class Process:
 
     def end(self) -> str:
         """Have it end; what was on its standard error."""
-        return self.process.communicate(timeout=30)[1].decode()
+        return self.process.communicate(timeout=60)[1].decode()
 
 
 class ProcessTests(SynchronousTestCase):
@@ -75,7 +81,7 @@ class ProcessTests(SynchronousTestCase):
         self.size = 5_000_000
         listening = Process(self, "listen", resume_for=60 if anew else RESUME_FOR)
         port = listening.until("port")
-        dialling = Process(self, "dial", port)
+        dialling = Process(self, "dial", port, holds=True)
         listening.until("at", at)
         dialling.process.kill()
         if anew:

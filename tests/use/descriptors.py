@@ -54,7 +54,7 @@ class Watching:
 
 
 def wait_for(descriptor: int) -> None:
-    """Until it can be read.  From one side of a terminal to the other a thread of the kernel takes what is written."""
+    """Until it can be read: what is written to a terminal, a thread of the kernel takes to its other side."""
     assert select.select([descriptor], [], [], 60)[0]
 
 
