@@ -1,9 +1,9 @@
 """One side of a session: ``python -m tests.session.far dial|listen PORT SEED SIZE CUTS RESUME_FOR HOLDS``.
 
-Three streams are opened by each side, and each carries the same number of bytes both ways, which both sides know
-beforehand.  The listening side cuts the link again and again, the dialling one makes the next.  Who HOLDS keeps the
-last byte of each stream to itself, so that it is not done however late it is killed.  What comes out on standard
-output is JSON, a line each: the port, how much has arrived, and in the end what became of each stream.
+Each side opens three streams, and each carries the same number of bytes both ways, which both sides know
+beforehand.  The listening side cuts the link again and again, the dialling one makes the next.  Who HOLDS keeps
+the last byte of each stream to itself, so that it is not done however late it is killed.  What comes out on
+standard output is JSON, a line each: the port, how much has arrived, and in the end what became of each stream.
 """
 
 from __future__ import annotations
