@@ -39,7 +39,8 @@ from p2phole.witness import (
 T = TypeVar("T")
 
 SECONDS = 12.0
-"""For everything: with the end of three processes, by force if need be, it is over within 15."""
+"""For each thing that is waited for: when none of that comes, it is over within 15, with the end of the processes.
+Not for all together, of which a machine with much else to do needs more."""
 
 PORTS = range(10_000, 32_768)
 """Systems take the local ports of connections from above: Linux from 32,768 on, others from 49,152 (RFC 6335)."""
@@ -210,12 +211,13 @@ class Demo:
 
         Files and the kernel's list tell nobody when they change, so this looks again and again.
         """
+        end = time.monotonic() + SECONDS
         while (found := look()) is None:
             for member in self.members:
                 status = member.process.poll()
                 if status is not None and not member.ending:
                     raise DemoFailed(f"the process of {member.name} has ended with status {status}")
-            if time.monotonic() > self._begin + SECONDS:
+            if time.monotonic() > end:
                 raise DemoFailed(f"{otherwise} after {SECONDS:.0f} s")
             time.sleep(_LOOK_AGAIN_SECONDS)
         return found

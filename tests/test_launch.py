@@ -121,7 +121,7 @@ class ProcessTests(SynchronousTestCase):
     def check_failure(self, mode: str, command: str, *arguments: str) -> list[str]:
         """Status 1, nothing on standard output, one line that is not the log; returns all lines."""
         process = self.start(mode, command, *arguments)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (1, ""), err)
         self.assertNotIn("Traceback", err)
         self.assertEqual([line for line in err.splitlines() if "p2phole:" in line][:-1], [])
@@ -142,7 +142,7 @@ class ProcessTests(SynchronousTestCase):
         lines = self.check_failure("privileged", "twistd", "--originalname", "p2pbroker")
         self.assertIn("it is", " ".join(lines))
         # The daemon removes its pid file only after it has told the process that we have waited for.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (self.folder / "twistd.pid").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         self.assertEqual([path.name for path in self.folder.iterdir()], ["twistd.log"])
@@ -186,14 +186,14 @@ class ProcessTests(SynchronousTestCase):
                     arguments = ("-n", "p2pbroker") if command == "twistd" else ("broker",)
                     process = self.until_ready(mode, command, *arguments)
                     process.send_signal(number)
-                    out, err = process.communicate(timeout=20)
+                    out, err = process.communicate(timeout=60)
                     self.assertEqual((process.returncode, out), (status, ""), (mode, command))
                     self.assertNotIn("Traceback", err)
 
     def test_a_closed_terminal_is_an_end_in_good_order(self) -> None:
         process = self.until_ready("wait", "p2phole", "broker")
         process.send_signal(signal.SIGHUP)
-        _out, err = process.communicate(timeout=20)
+        _out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
 
     def test_second_signal_while_stopping(self) -> None:
@@ -203,7 +203,7 @@ class ProcessTests(SynchronousTestCase):
         while process.stderr.readline() != "stopping\n":
             pass
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (0, ""))
         self.assertEqual(
             [line[9:] for line in err.splitlines()], ["The service did not stop in order: not done after 0.2 s"]

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from twisted.python.usage import UsageError
@@ -91,7 +90,7 @@ class ProcessTests(SynchronousTestCase):
     def test_network(self) -> None:
         """A second address of loopback makes it whole; a pipe gets plain text of 80 columns."""
         process = self.check("--broker", self.broker("--probe-address", "127.0.0.2"))
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, err), (0, ""))
         self.assertTrue(out.startswith("This machine is seen outside as it is, without a NAT, and whoever"))
         self.assertIn("an ordinary home router              yes, one port", out)
@@ -101,7 +100,7 @@ class ProcessTests(SynchronousTestCase):
 
     def test_json_with_one_broker_address(self) -> None:
         process = self.check("--json", "--broker", self.broker())
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, err), (0, ""))
         told = json.loads(out)
         self.assertEqual((told["direct"], told["scope"]), (True, "machine"))
@@ -113,19 +112,17 @@ class ProcessTests(SynchronousTestCase):
         for name, other in (("alice", "bob"), ("bob", "alice")):
             checks.append(self.check("--broker", broker, "--peer", other, "--json", "--name", name))
         for process in checks:
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=60)
             self.assertEqual((process.returncode, err), (0, ""))
             told = json.loads(out)
             self.assertTrue(told["direct"] and told["peer"]["direct"], told)
 
     def test_no_result(self) -> None:
-        """One line on standard error, also with --json, within ten seconds."""
+        """One line on standard error, also with --json.  How soon: see test_examination.py."""
         for broker in ("127.0.0.1:1", "no-such-host.invalid"):
             for form in ((), ("--json",)):
-                begin = time.monotonic()
                 process = self.check("--broker", broker, *form)
-                out, err = process.communicate(timeout=20)
-                self.assertLess(time.monotonic() - begin, 10)
+                out, err = process.communicate(timeout=60)
                 self.assertEqual(process.returncode, 1)
                 [line] = err.splitlines()
                 self.assertTrue(line.startswith("p2phole: "), line)
@@ -137,12 +134,10 @@ class ProcessTests(SynchronousTestCase):
 
     def test_name_server_that_does_not_answer(self) -> None:
         """Its thread cannot be stopped, and holds up nobody."""
-        code = "import socket, sys, time; socket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
+        code = "import socket, sys, time; socket.getaddrinfo = lambda *a, **k: time.sleep(600)\n"
         code += "from p2phole.cli import main; sys.exit(main(sys.argv[1:]))"
-        begin = time.monotonic()
         process = self.start(sys.executable, "-c", code, "check", "--broker", "broker.example")
-        out, err = process.communicate(timeout=20)
-        self.assertLess(time.monotonic() - begin, 10)
+        out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (1, ""))
         self.assertIn("name server", err)
 
@@ -154,7 +149,7 @@ class ProcessTests(SynchronousTestCase):
                 # It comes once to see whether anybody listens, and then for good.
                 connections = [broker.accept()[0] for _ in range(2)]
                 process.send_signal(number)
-                out, err = process.communicate(timeout=8)
+                out, err = process.communicate(timeout=60)
                 for connection in connections:
                     connection.close()
             self.assertEqual((process.returncode, out, err), (0, "", ""))
@@ -165,5 +160,5 @@ class ProcessTests(SynchronousTestCase):
         os.close(reading)
         process = self.check("--broker", self.broker(), stdout=writing)
         os.close(writing)
-        _out, err = process.communicate(timeout=20)
+        _out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, err), (0, ""))

@@ -166,6 +166,8 @@ def replay(arguments: Namespace) -> Told:
             if not session._closing:
                 broker.did["said again"] += 1
                 session.say(message)
+                if broker.did["said again"] == arguments.count:
+                    print("all said again", flush=True)  # noqa: T201
 
     broker = Meddler(arguments, change)
     return broker.run()

@@ -29,7 +29,8 @@ from p2phole.wire.messages import (
     Welcome,
 )
 
-SECONDS = 5.0
+SECONDS = 30.0
+"""For an answer that is to come, from a broker with much else to do."""
 
 
 class Gone(Exception):

@@ -130,6 +130,7 @@ def _every(seconds: float, link: Liar, messages: Iterator[ToPeer]) -> None:
     def one() -> None:
         message = next(messages, None)
         if message is None or not link.transport.connected:
+            print("all said", flush=True)  # noqa: T201
             loop.stop()
         else:
             link.say(message)

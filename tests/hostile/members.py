@@ -127,11 +127,17 @@ class RudeSession(Session):
         return attachment
 
 
+SPREAD = 0.15
+"""Seconds from one such member to the next."""
+LAST_SECONDS = 3.0
+"""For what the last one has said."""
+
+
 def flood(arguments: Namespace) -> Told:
     """A member of its own for each rule, since who breaks one is not listened to for a while."""
     did: Counter[str] = Counter()
     names = list(RUDE)
-    spread = arguments.seconds * 0.5 / len(names)
+    met: set[str] = set()
 
     def begin(name: str) -> None:
         def make(*given: Any) -> RudeSession:
@@ -142,6 +148,9 @@ def flood(arguments: Namespace) -> Told:
         def happened(event: events.Event) -> None:
             if isinstance(event, events.Connected):
                 did["connected"] += 1
+                if name not in met and len(met) == len(names) - 1:
+                    reactor.callLater(LAST_SECONDS, reactor.stop)  # type: ignore[attr-defined]
+                met.add(name)
                 [partner] = [each for each in puppet.service._members if each.instance == event.instance]
                 link = partner.conversation.link
                 assert link is not None and link.transport is not None
@@ -169,7 +178,7 @@ def flood(arguments: Namespace) -> Told:
     puppets: list[Puppet] = []
     conversation.Session = lambda *given: make_session[0](*given)  # type: ignore[misc,assignment]
     for number, name in enumerate(names):
-        reactor.callLater(number * spread, begin, name)  # type: ignore[attr-defined]
+        reactor.callLater(number * SPREAD, begin, name)  # type: ignore[attr-defined]
     play(arguments.seconds)
     return {"rules": len(names), "connected": 0, **did}
 

@@ -26,7 +26,7 @@ _STOP_SECONDS = 8.0
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], what: str, seconds: float = 15.0) -> T:
+def until(look: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """What ``look`` finds as soon as it finds anything; files and other processes tell nobody when they change."""
     end = time.monotonic() + seconds
     while not (found := look()):
@@ -96,7 +96,7 @@ class Attacker(Process):
         super().__init__(stage, f"{side}-{mode}", "-m", "tests.hostile", side, mode, *options)
         self.told_as = f"{side} {mode}: "
 
-    def told(self, seconds: float = 60.0) -> dict[str, Any]:
+    def told(self, seconds: float = 180.0) -> dict[str, Any]:
         """What it says when it has ended by itself, or was asked to."""
         self.process.wait(seconds)
         lines = self.text("out").splitlines()
@@ -188,7 +188,7 @@ class Stage:
             with socket.socket() as one:
                 return one.connect_ex(("127.0.0.1", self.port)) == 0
 
-        until(answers, "the broker listens", 30)
+        until(answers, "the broker listens")
 
     def peer(self, name: str, secret: str | None = SECRET, *options: str, room: str = "family") -> Honest:
         """An honest one; in an open room without a secret."""

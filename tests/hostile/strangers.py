@@ -18,6 +18,9 @@ from tests.hostile.liars import FORBIDDEN, VICTIM
 from tests.hostile.modes import Told
 from tests.hostile.puppet import secret_of
 
+ANSWER_SECONDS = 5.0
+"""For whatever a member answers, unless it does not answer at all."""
+
 
 class Guess:
     """One proof with one member, with a secret that may be wrong."""
@@ -66,7 +69,7 @@ def wrong_secret(arguments: Namespace) -> Told:
             client.greet()
             client.register(room)
             guesses: dict[str, Guess] = {}
-            for message in client.heard(1.0):
+            for message in client.heard(ANSWER_SECONDS):
                 if isinstance(message, Introduction):
                     guesses[message.instance] = Guess(client, message, room, guess + str(number).encode())
                 elif isinstance(message, Letter):
@@ -87,7 +90,7 @@ def impostor(arguments: Namespace) -> Told:
         spy.greet()
         spy.register(space)
         victim, key = None, "0" * 64
-        for message in spy.heard(1.0):
+        for message in spy.heard(ANSWER_SECONDS):
             if isinstance(message, Introduction):
                 victim = message
             elif isinstance(message, Letter) and victim is not None and message.instance == victim.instance:

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from p2phole.endpoints import NotServed, leave_unused
 from tests.endpoints import programs
 from tests.endpoints.programs import digest, noise
-from tests.loopback.processes import Process, Stage, until
+from tests.loopback.processes import SECONDS, Process, Stage, until
 from tests.loopback.test_loopback import Stage as Inside
 from tests.loopback.test_loopback import on_stage
 from tests.loopback.test_loopback import until as until_there
@@ -90,10 +90,10 @@ def test_twistd_as_it_is(stage: Stage) -> None:
     serve("portforward", "--port", name("name=carol"), "--host", "127.0.0.1", "--dest_port", port)
     for whom in ("bob", "carol"):
         client = stage.process(f"to {whom}", name(whom, "name=user", "timeout=60"), "file", python=FETCH)
-        assert client.process.wait(60) == 0, client.told
+        assert client.process.wait(SECONDS) == 0, client.told
         assert client.output.split() == ["200", str(MANY), digest(noise(MANY))]
     status = stage.process("status", "status", "--json")
-    assert status.process.wait(30) == 0, status.told
+    assert status.process.wait(SECONDS) == 0, status.told
     shown = [json.loads(line) for line in status.output.splitlines()]
     assert sorted((each["name"], each["command"]) for each in shown) == [
         ("bob", "endpoint"),

@@ -14,7 +14,7 @@ import pytest
 
 from p2phole.use.files.names import PART
 from p2phole.use.files.pace import in_bytes
-from tests.loopback.processes import PYTHON, Process, Stage, until
+from tests.loopback.processes import PYTHON, SECONDS, Process, Stage, until
 
 MIB = 2**20
 SIZE = 100 * MIB
@@ -124,7 +124,7 @@ def test_by_a_code(scene: Scene) -> None:
 def test_a_text(scene: Scene) -> None:
     alice = scene.start("alice", "send", "--text", "hello \u001b[2J", room=False)
     bob = scene.receive(code_of(alice))
-    assert bob.process.wait(20) == alice.process.wait(20) == 0
+    assert bob.process.wait(SECONDS) == alice.process.wait(SECONDS) == 0
     assert bob.output == "hello \\x1b[2J\n"
 
 

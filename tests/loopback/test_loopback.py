@@ -30,7 +30,7 @@ from p2phole.secure.identity import Credentials
 from tests.secure.parties import certificate
 from tests.system.world import FakeConsole
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 async def until(predicate: Callable[[], object]) -> None:

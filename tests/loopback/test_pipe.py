@@ -157,7 +157,7 @@ def test_much_both_ways(shell: Shell, tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
     assert (found, one.status(), two.status()) == (digests, 0, 0)
 
 

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.loopback.processes import Process, Stage, until
+from tests.loopback.processes import SECONDS, Process, Stage, until
 
 
 def status(stage: Stage, *options: str) -> tuple[int, str, str]:
     """Exit status, and what was said where."""
     process: Process = stage.process(f"status {len(stage.started)}", "status", *options)
-    code = process.process.wait(20)
+    code = process.process.wait(SECONDS)
     return code, process.output, process.told
 
 
@@ -39,11 +39,12 @@ def test_whom_they_are_connected_to(stage: Stage) -> None:
     assert told == "p2phole: No p2phole of yours runs on this machine: start one, 'p2phole chat' for example.\n"
     port = stage.broker("tcp:0:interface=127.0.0.1")
     alice = stage.peer("alice", f"127.0.0.1:{port}", "--room", "team", "--message", "x" * 1000)
+    alice.event("registered")
     code, _, told = status(stage, "--wait", "0.3")
     assert (code, told.count("\n")) == (1, 1) and "was connected to anybody within 0.3 s" in told
     bob = stage.peer("bob", f"127.0.0.1:{port}", "--room", "team")
     bob.event("message")
-    found = reports(stage, "--wait", "10")
+    found = reports(stage, "--wait", "60")
     assert set(found) == {"alice", "bob"}
     for peer, mine, theirs in ((alice, "alice", "bob"), (bob, "bob", "alice")):
         report, [partner] = found[mine], found[mine]["partners"]
@@ -63,7 +64,7 @@ def test_whom_they_are_connected_to(stage: Stage) -> None:
     assert re.search(r"(?m)^alice +\w{8} +lan +\S+:\d+ ", output)
     for peer in (alice, bob):
         peer.process.terminate()
-        peer.process.wait(20)
+        peer.process.wait(SECONDS)
     assert sockets(stage) == []
 
 
@@ -75,7 +76,7 @@ def test_one_that_was_killed(stage: Stage) -> None:
         alice.event("registered")
         [left] = sockets(stage)
         alice.process.kill()
-        alice.process.wait(20)
+        alice.process.wait(SECONDS)
         assert status(stage)[0] == 1
         assert sockets(stage) == [left]  # it could be one that is about to listen
         os.utime(left, (0, 0))
@@ -105,7 +106,7 @@ def hostile(path: Path, answer: bytes | None, times: int = 1) -> Iterator[None]:
     yield
     listening.close()
     if answer is not None:
-        thread.join(20)
+        thread.join(SECONDS)
 
 
 def test_others_in_the_folder(stage: Stage) -> None:

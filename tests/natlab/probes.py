@@ -16,7 +16,7 @@ from typing import TypeVar
 from tests.natlab.namespace import Namespace
 from tests.natlab.packets import echo_request
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 T = TypeVar("T")
 

@@ -24,7 +24,7 @@ from tests.natlab.scenario import Event, Program, ScenarioError, report, start_b
 
 PERIOD = 0.02
 """Seconds between two messages of one side."""
-AGAIN = 30.0
+AGAIN = 60.0
 """Seconds after which it is given up that two ever hear of each other again."""
 
 

