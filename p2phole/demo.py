@@ -39,8 +39,8 @@ from p2phole.witness import (
 T = TypeVar("T")
 
 SECONDS = 30.0
-"""For each thing that is waited for.  All together take two seconds, and ten times that on a machine with much else to
-do, which is no failure."""
+"""For each thing that is waited for.  All together take two seconds; ten times that, on a machine with much else
+to do, is no failure."""
 
 PORTS = range(10_000, 32_768)
 """Systems take the local ports of connections from above: Linux from 32,768 on, others from 49,152 (RFC 6335)."""

@@ -53,7 +53,7 @@ class LaboratoryCase(SynchronousTestCase):
 
     def told(self, process: subprocess.Popen[Any]) -> dict[str, Any]:
         """What it says; its exit status agrees."""
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         self.assertEqual(err, b"")
         told: dict[str, Any] = json.loads(out)
         self.assertEqual(process.returncode, 0 if told["direct"] else 1)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -21,7 +20,7 @@ from p2phole.addresses import Endpoint
 from p2phole.punch.portmap.grant import told
 from tests.natlab.laboratory import Laboratory
 from tests.natlab.namespace import ROOT, Host, Namespace
-from tests.natlab.probes import connected, listening, wait_until
+from tests.natlab.probes import DEADLINE, connected, listening, wait_until
 from tests.natlab.routers import Masquerade
 from tests.natlab.scenario import require_laboratory, start_broker, start_peer
 from tests.natlab.sites import Site
@@ -167,18 +166,18 @@ class Mapper:
         text = self._output.read_text() if self._output.exists() else ""
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def wait(self, count: int, timeout: float = 10) -> list[Any]:
+    def wait(self, count: int) -> list[Any]:
         """Wait until it has told of so many endpoints; those."""
         try:
-            wait_until(lambda: len(self.told()) >= count, f"{count} endpoints", timeout)
+            wait_until(lambda: len(self.told()) >= count, f"{count} endpoints")
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.told()}\n{self.log.read_text()}") from None
         return [line["external"] for line in self.told()]
 
-    def outcome(self, timeout: float) -> None:
-        """Wait until it says that there is no mapping."""
+    def outcome(self, *reasons: str) -> None:
+        """Wait until it says that there is no mapping, and why: on a busy machine not in the first round."""
         try:
-            wait_until(lambda: "maps no port" in self.log.read_text(), "the end of a round", timeout)
+            wait_until(lambda: all(word in self.log.read_text() for word in ("maps no port", *reasons)), "the end")
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.told()}\n{self.log.read_text()}") from None
 
@@ -187,7 +186,7 @@ class Mapper:
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
-        self.process.wait(5)
+        self.process.wait(DEADLINE)
         assert self.told()[-1] == {"stopped": True}, self.log.read_text()
 
 
@@ -289,7 +288,7 @@ class RealRouterTests(PortMapCase):
         daemon.stop()
         self.assertEqual(daemon.mappings(), [])
         daemon.start()
-        wait_until(daemon.mappings, "another mapping", 10)
+        wait_until(daemon.mappings, "another mapping")
         self.check_reached(f"{WAN}:{PORT}")
         self.assertEqual(mapper.wait(1), [f"{WAN}:{PORT}"])
         mapper.stop()
@@ -311,9 +310,7 @@ class RefusalTests(PortMapCase):
 
     def check_nothing(self, names: str, *reasons: str) -> None:
         mapper = self.mapper(names)
-        mapper.outcome(8)
-        for reason in reasons:
-            self.assertIn(reason, mapper.log.read_text())
+        mapper.outcome(*reasons)
         self.assertNotIn("Traceback", mapper.log.read_text())
         self.assertEqual(mapper.told(), [])
         mapper.stop()
@@ -347,14 +344,11 @@ class HostileRouterTests(PortMapCase):
         wait_until(lambda: output.exists() and "ready" in output.read_text(), "the hostile router")
 
     def check(self, behaviour: str, reason: str = "") -> None:
-        """One line in the log in time, and no mapping."""
+        """One line in the log, and no mapping.  In time: see tests/punch/portmap/test_mapper.py."""
         self.hostile(behaviour)
         mapper = self.mapper("UPnP")
-        started = time.monotonic()
-        mapper.outcome(10)
-        self.assertLess(time.monotonic() - started, 6)  # the deadline, and what a loaded machine takes
+        mapper.outcome(f"by UPnP: {reason}")
         text = mapper.log.read_text()
-        self.assertIn(f"by UPnP: {reason}", text)
         self.assertNotIn("Traceback", text)
         self.assertNotIn("\x1b", text)
         self.assertEqual(mapper.told(), [])
@@ -426,7 +420,7 @@ class ProductTests(SynchronousTestCase):
         alice.wait("nat")
         wait_until(daemon.mappings, "a mapping")
         bob = start_peer(bob_host, "bob")
-        self.assertEqual(bob.wait("connected", timeout=20)["candidate"], "mapped")
+        self.assertEqual(bob.wait("connected")["candidate"], "mapped")
         alice.wait("connected")
         self.assertEqual(alice.stop(), -signal.SIGTERM)
         wait_until(lambda: not daemon.mappings(), "no mapping")

@@ -140,7 +140,7 @@ class WrongSecretTests(ProofCase):
     def check(self, first: Profile, second: Profile) -> None:
         programs = self.peers(self.sites(first, second), (SECRET, OTHER))
         for program in programs:
-            failed = program.wait("failed", timeout=20)
+            failed = program.wait("failed")
             introduced = program.events.all("introduced")[0]
             self.assertEqual(failed["reason"], "secret")
             self.assertLess(failed["time"] - introduced["time"], 5)
