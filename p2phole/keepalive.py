@@ -1,8 +1,12 @@
-"""Kernel keep-alive: a vanished machine is noticed within a minute, with no chatter of our own."""
+"""What a connection between a peer and its broker asks of the kernel.
+
+Keep-alive: a vanished machine is noticed within a minute, with no chatter of our own.
+"""
 
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any
 
 IDLE, INTERVAL, PROBES = 20, 10, 3
@@ -18,9 +22,7 @@ def keep_alive(transport: Any) -> None:
     Probes every 20 s also keep a NAT's mapping: many forget an idle one within minutes.
     """
     transport.setTcpKeepAlive(True)
-    while hasattr(transport, "transport"):  # TLS stands on the transport that has the socket
-        transport = transport.transport
-    handle = transport.getHandle()
+    handle = _socket_of(transport)
     for name, value in (
         ("TCP_KEEPIDLE", IDLE),
         ("TCP_KEEPINTVL", INTERVAL),
@@ -29,3 +31,18 @@ def keep_alive(transport: Any) -> None:
     ):
         if hasattr(socket, name):
             handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def leave_nothing(transport: Any) -> None:
+    """Once it is closed by either side, its 4-tuple is free, for the next connection from the same port.
+
+    Where the other side has closed it, ours answers with a FIN; and where nobody acknowledges that (a router has
+    forgotten the connection meanwhile), the kernel would keep it for minutes (LAST_ACK, tcp_orphan_retries).
+    """
+    _socket_of(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _socket_of(transport: Any) -> Any:
+    while hasattr(transport, "transport"):  # TLS stands on the transport that has the socket
+        transport = transport.transport
+    return transport.getHandle()

@@ -143,6 +143,17 @@ class BrokerLinkTests(SynchronousTestCase):
         self.network.restore(self.machine)
         self.network.run_until(lambda: self.registrations() == 2, 5)
 
+    def test_nothing_is_left_of_what_the_broker_has_closed(self) -> None:
+        """Also where our FIN gets nowhere: the next connection is from the same port."""
+        self.listen()
+        self.link()
+        [connection] = self.brokers.connections
+        connection.transport.loseConnection()  # type: ignore[union-attr]
+        self.network.run_until(lambda: self.room.told[-1].startswith("unregistered"), 5)
+        self.network.isolate(self.machine)
+        self.network.advance(0.1)
+        self.assertEqual(self.peer.stack.connections, {})
+
     def test_in_a_hurry_on_a_slow_path(self) -> None:
         self.network.move(self.peer, ["192.0.2.2"], delay=2.0)  # one way
         self.urgent = True

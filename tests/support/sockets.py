@@ -243,6 +243,8 @@ class Socket(TcpConnection):
             self._enter(State.CLOSED)
         elif self.state not in _CLOSED_BY_BOTH and (hard or self.inbox):
             self.send_reset()
+        elif self.state in (State.LAST_ACK, State.CLOSING) and hard:
+            self._enter(State.CLOSED)  # tcp_disconnect: not a word, where all but the FIN was sent
         elif self.state is State.FIN_WAIT_2:
             self._enter(State.FIN_WAIT_2)  # now as an orphan, which does not wait for ever
         else:

@@ -8,6 +8,7 @@ from twisted.internet import error
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.recorder import Factory, HalfCloser
+from tests.support.test_like_linux import LINGER
 from tests.support.test_memory_tcp import SHARED, Pair
 
 
@@ -62,6 +63,19 @@ class ClosingTests(SynchronousTestCase):
         pair.network.advance(1)
         self.assertIn("RST-ACK", pair.flags("alice"))
         self.assertIsNotNone(accepted.lost)
+
+    def test_nothing_lingers(self) -> None:
+        """Whose own FIN gets nowhere after the end of the other side keeps the 4-tuple, but not with SO_LINGER."""
+        for hard in (False, True):
+            pair = Pair()
+            dialled, accepted = pair.connect()
+            if hard:
+                dialled.transport.getHandle().setsockopt(*LINGER)
+            accepted.transport.loseConnection()
+            pair.network.run_until(lambda one=dialled: one.lost)
+            pair.network.isolate(pair.bob)
+            pair.network.advance(1)
+            self.assertEqual(len(pair.alice.stack.connections), not hard)
 
     def test_time_wait(self) -> None:
         """It is on the side that closed first, and keeps its 4-tuple for a minute."""
