@@ -26,8 +26,11 @@ _STOP_SECONDS = 8.0
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], what: str, seconds: float = 60.0) -> T:
-    """What ``look`` finds as soon as it finds anything; files and other processes tell nobody when they change."""
+def until(look: Callable[[], T], what: str, seconds: float = 300.0) -> T:
+    """What ``look`` finds as soon as it finds anything; files and other processes tell nobody when they change.
+
+    Dozens of processes start at once, which a slow machine with other things to do needs minutes for.
+    """
     end = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > end:

@@ -140,7 +140,7 @@ class HostilePeerTests(SynchronousTestCase):
             self.stage.attack("slow", "--target", self.target(), "--seconds", "600"),
             self.stage.attack("deaf", "--seconds", "600"),
         ]
-        until(lambda: self.sockets() > 2300, "they are there", 120)
+        until(lambda: self.sockets() > 2300, "they are there")
         beside = self.seconds_to_meet()
         self.check()
         slow, deaf = (crowd.called_off() for crowd in crowds)
