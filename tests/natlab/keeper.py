@@ -42,8 +42,8 @@ _SYSCTLS = {
 # Where this exists, frames between two hosts of a LAN would pass the router's conntrack.
 _BRIDGE_SYSCTL = "net/bridge/bridge-nf-call-iptables"
 
-_SWEEP_SECONDS = 5.0
-_SETTLE_SECONDS = 5.0
+_SWEEP_SECONDS = 60.0
+_SETTLE_SECONDS = 60.0
 
 
 class KeeperError(Exception):

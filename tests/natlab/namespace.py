@@ -97,7 +97,7 @@ class Keeper(Helper):
         self.core.close()
         super().close()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -191,7 +191,7 @@ class Namespace:
     def run(
         self,
         argv: Sequence[str | os.PathLike[str]],
-        timeout: float = 10.0,
+        timeout: float = 60.0,
         input: str | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,

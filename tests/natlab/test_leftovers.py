@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,9 +152,13 @@ def _held(inodes: set[int]) -> list[str]:
 
 
 def _machine() -> list[str]:
+    """How long an address of DHCP or IPv6 is valid yet changes by itself."""
     commands = (["ip", "-o", "link"], ["ip", "-o", "address"], ["ip", "route"], ["nft", "list", "ruleset"])
     settings = ("net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/accept_dad")
     return [
-        *(subprocess.run(argv, capture_output=True, text=True, check=False).stdout for argv in commands),
+        *(
+            re.sub(r"(_lft|expires) \d+sec", "", subprocess.run(argv, capture_output=True, text=True).stdout)
+            for argv in commands
+        ),
         *(Path("/proc/sys", setting).read_text() for setting in settings),
     ]

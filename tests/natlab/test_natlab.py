@@ -169,4 +169,4 @@ class OrdinaryUser(SynchronousTestCase):
 
 def _run(argv: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), "TMPDIR": "/tmp"}
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd="/", env=environment)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False, cwd="/", env=environment)
