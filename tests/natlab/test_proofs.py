@@ -188,7 +188,7 @@ class ReadableTests(ProofCase):
         self.assertIn(MAGIC, between)
         self.assertNotIn(b"p2phole", between.replace(MAGIC, b""))
         self.assert_hidden(between, SECRET, ROOM, *NAMES, *TEXTS, "192.168.")
-        # What the other side has told after its proof may be dialled, in vain, across the internet.  It need not be.
+        # What the other side has told after its proof may be dialled, in vain, across the internet.  Not always.
         in_vain = [segment for segment in core.tcp() if segment.dst.startswith("192.168.")]
         self.assertLessEqual({(segment.flags, segment.payload) for segment in in_vain}, {("S", b"")})
         lines = self.streams(broker, "", "broker")

@@ -26,8 +26,11 @@ from tests.natlab.sites import Profile
 
 pytestmark = pytest.mark.natlab
 
-SECONDS = 5.0
-"""Within which a talk goes on once the path is possible again."""
+LATE = 3.0
+"""Seconds that a machine with much else to do may add.  What goes wrong costs more: the 10 s in which a router
+lets nobody in after a RST, or the 30 s until peers try again."""
+SECONDS = 5.0 + LATE
+"""Within which a talk goes on once the path is possible again; in tests/system/test_roaming.py it is the 5 s."""
 
 _RESET = Masquerade(stray="reset")
 
@@ -157,7 +160,7 @@ class SilenceTests(RoamingCase):
             for program in talk.programs:
                 punched = program.events.all("introduced")[1]["time"] - began[0]
                 self.assertGreater(punched, 2.0)
-                self.assertLess(punched, 4.0)
+                self.assertLess(punched, 4.0 + LATE)
 
     def test_just_long_enough(self) -> None:
         """What ends the old connection may get through again: the routers must not shut out the new one for it."""
