@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.natlab.laboratory import Laboratory
 from tests.natlab.nature import nature
+from tests.natlab.probes import wait_until
 from tests.natlab.profiles import PROFILES
-from tests.natlab.scenario import Event, Program, require_laboratory, start_broker, start_peer
+from tests.natlab.scenario import (
+    Event,
+    Program,
+    ScenarioError,
+    report,
+    require_laboratory,
+    start_broker,
+    start_peer,
+)
 
 pytestmark = pytest.mark.natlab
 
@@ -25,28 +32,31 @@ class TechniqueCase(SynchronousTestCase):
         self.addCleanup(self.lab.close)
         start_broker(self.lab, probe_address="198.51.100.2")
 
-    def meet(self, first: str, second: str) -> list[Event]:
+    def meet(self, first: str, second: str, room: str = "lobby") -> list[Event]:
         """Peers behind those profiles; how it ended for either."""
-        alice = start_peer(self.lab.site("alice", PROFILES[first]), "alice")
+        hosts = [self.lab.site(f"{room}-{side}", PROFILES[name]) for side, name in enumerate((first, second))]
+        alice = start_peer(hosts[0], "alice", room=room)
         alice.wait("nat")
-        bob = start_peer(self.lab.site("bob", PROFILES[second]), "bob")
+        bob = start_peer(hosts[1], "bob", room=room)
         return [self.end(alice), self.end(bob)]
 
-    def end(self, program: Program, seconds: float = 30.0) -> Event:
+    def end(self, program: Program) -> Event:
         """Its first ``connected`` or ``failed``."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = [event for event in program.events.all() if event["event"] in ("connected", "failed")]
-            if found:
-                return found[0]
-            time.sleep(0.02)
-        return program.wait("connected", timeout=0)
 
-    def connects(self, first: str, second: str, attempts: int = 1) -> None:
-        """Directly, within so many starts."""
-        for event in self.meet(first, second):
+        def ended() -> Event | None:
+            found = [event for event in program.events.all() if event["event"] in ("connected", "failed")]
+            return found[0] if found else None
+
+        try:
+            return wait_until(ended, f"{program.name}: how it ends")
+        except AssertionError as error:
+            raise ScenarioError(f"{error}\n{report(self.lab.folder)}") from None
+
+    def connects(self, first: str, second: str, room: str = "lobby") -> None:
+        """Directly, at the first start."""
+        for event in self.meet(first, second, room):
             self.assertEqual(event["event"], "connected", event)
-            self.assertLessEqual(event["attempts"], attempts)
+            self.assertEqual(event["attempts"], 1)
 
 
 class PredictionTests(TechniqueCase):
@@ -68,11 +78,19 @@ class PredictionTests(TechniqueCase):
 class BirthdayTests(TechniqueCase):
     """The next ports can't be told."""
 
+    def by_chance(self, first: str, second: str) -> None:
+        """At the first start, or other peers' first: one in 3,000 misses, and more on a machine that is late for
+        most of its 200 tries a second."""
+        try:
+            self.connects(first, second)
+        except self.failureException:
+            self.connects(first, second, "again")
+
     def test_user_space(self) -> None:
-        self.connects("sym-random", "eim-apdf-silent")
+        self.by_chance("sym-random", "eim-apdf-silent")
 
     def test_kernel(self) -> None:
-        self.connects("kernel-masq-silent", "kernel-fully-random")
+        self.by_chance("kernel-masq-silent", "kernel-fully-random")
 
 
 class ImpossibleTests(TechniqueCase):
