@@ -8,13 +8,20 @@ that is done here.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+
+# How long an example takes is the machine's affair.  Where CI is set, hypothesis has such a profile of its own.
+settings.register_profile("p2phole", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+if "CI" not in os.environ:
+    settings.load_profile("p2phole")
 
 
 class LoggedErrors:
