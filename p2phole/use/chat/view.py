@@ -82,7 +82,7 @@ def wrap(text: str, first: int, rest: int) -> tuple[str, ...]:
             if space > 0:
                 rows.append(row[:space])
                 row = row[space + 1 :]
-            elif row:
+            elif row or room < own <= rest:
                 rows.append(row)
                 row = ""
             width, space, room = width_of(row), -1, max(rest, 1)

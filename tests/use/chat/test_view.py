@@ -78,6 +78,7 @@ class RowsTests(SynchronousTestCase):
 
     def test_wide_characters(self) -> None:
         self.assertEqual(wrap("漢字漢字", 5, 5), ("漢字", "漢字"))
+        self.assertEqual(wrap("漢字", 1, 2), ("", "漢", "字"))
         self.assertEqual(cut("漢字漢字", 5), "漢字…")
 
     def test_what_is_left_of_a_wider_row(self) -> None:
