@@ -121,17 +121,20 @@ class SecretTests(ProofCase):
     def test_no_slower_than_without(self) -> None:
         """The same two hosts by turns with a secret and without: the proof goes beside the start."""
         alice, bob = self.sites(Masquerade(), Masquerade())
+        for site in ("alice", "bob"):
+            # Two letters each way through the broker, one after the other, would take 0.4 s.
+            self.lab.one_way(site, None, 0.1)
         taken: dict[str | None, list[float]] = {None: [], SECRET: []}
         for number in range(8):
             secret = SECRET if number % 2 else None
             programs = self.peers((alice, bob), (secret, secret), room=f"{ROOM} {number}")
             self.met(*programs)
-            taken[secret] += [program.events.all("connected")[0]["seconds"] for program in programs]
+            seconds = [program.events.all("connected")[0]["seconds"] for program in programs]
+            taken[secret].append(statistics.mean(seconds))
             for program in programs:
                 program.process.kill()
-        with_secret, without = statistics.median(taken[SECRET]), statistics.median(taken[None])
-        # 0.03 s are meant; the rest is for a machine with much else to do.
-        self.assertLess(with_secret, without + 0.1)
+        # 0.03 s are meant; the rest is for a machine with much else to do, as are all meetings but the quickest.
+        self.assertLess(min(taken[SECRET]), min(taken[None]) + 0.2)
 
 
 class WrongSecretTests(ProofCase):
