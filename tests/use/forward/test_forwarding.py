@@ -111,6 +111,24 @@ class ForwardingCase(SynchronousTestCase):
         self.company.until(lambda: len(self.servers) > count)
         return client, self.servers[count]
 
+    def ends_well(self, asks: Talker, answers: Talker) -> None:
+        """One end asks and closes its side; the other one answers and closes.  All of it has to get there, also
+        where the stream is over long before it is read."""
+        answer = bytes(range(256)) * 512
+        asks.write(b"question")
+        asks.transport.loseWriteConnection()  # type: ignore[union-attr]
+        asks.transport.pauseProducing()  # type: ignore[union-attr]
+        self.company.until(lambda: answers.told == ["read"])
+        answers.write(answer)
+        answers.transport.loseConnection()  # type: ignore[union-attr]
+        self.company.net.advance(30)
+        asks.transport.resumeProducing()  # type: ignore[union-attr]
+        self.company.until(lambda: asks.reason or "read" in asks.told)
+        asks.transport.loseConnection()  # type: ignore[union-attr]
+        self.company.until(lambda: asks.reason)
+        self.assertTrue(asks.got == answer, f"{len(asks.got)} of {len(answer)} bytes")
+        self.assertIsInstance(asks.reason, ConnectionDone)
+
     def until(self, *texts: str) -> None:
         """Until the log has said this."""
         self.company.until(lambda: any(all(text in line for text in texts) for line in self.said))
@@ -159,6 +177,12 @@ class LocalTests(ForwardingCase):
         self.company.until(lambda: client.reason and server.reason)
         self.assertIsInstance(client.reason, ConnectionDone)
         self.assertIsInstance(server.reason, ConnectionDone)
+
+    def test_who_reads_late_gets_all_of_it(self) -> None:
+        self.pair()
+        self.ends_well(*self.joined(self.alice))
+        client, server = self.joined(self.alice)
+        self.ends_well(server, client)
 
     def test_a_reset_is_a_reset(self) -> None:
         self.pair()
@@ -274,6 +298,11 @@ class RemoteTests(ForwardingCase):
         self.company.until(lambda: server.got == b"x")
         server.write(b"y")
         self.company.until(lambda: client.got == b"y")
+
+    def test_the_server_closes_first(self) -> None:
+        self.remote()
+        self.until("bob listens on localhost:9000")
+        self.ends_well(*self.joined(self.bob, port=9000))
 
     def test_a_port_of_their_choice(self) -> None:
         self.remote(R="0:127.0.0.1:80", listen="*")
