@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -60,6 +60,7 @@ class ForwardingCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.company = Company()
         self.said: list[str] = []
+        self.levels: list[tuple[str, LogLevel]] = []
         self.servers: list[Talker] = []
         self.peers: list[Peer] = []
         globalLogPublisher.addObserver(self._log)
@@ -74,6 +75,7 @@ class ForwardingCase(SynchronousTestCase):
     def _log(self, event: Any) -> None:
         if event["log_namespace"].startswith("p2phole.use"):
             self.said.append(formatEvent(event))
+            self.levels.append((self.said[-1], event["log_level"]))
 
     def peer(self, name: str, fingerprint: str = "", **options: str) -> Peer:
         peer = self.company.peer(name, lambda machine: Forwarding(machine, plan(**options)), fingerprint)
@@ -201,6 +203,7 @@ class LocalTests(ForwardingCase):
         self.company.until(lambda: client.reason)
         self.assertIsInstance(client.reason, ConnectionLost)
         self.until("no connection to 127.0.0.1:81", "bob says", "nothing listens there")
+        self.assertFalse([line for line in self.said if line.endswith("..")])
 
     def test_port_0_is_told(self) -> None:
         self.pair(L="0:127.0.0.1:80")
@@ -262,6 +265,20 @@ class AllowTests(ForwardingCase):
         self.company.meet(self.alice, other)
         self.refused()
         self.until("bob does not allow it")
+
+    def told_at(self, allow: str) -> LogLevel:
+        """The level at which the one who is asked for what it does not allow says so."""
+        self.pair(allow=allow)
+        self.refused()
+        (level,) = [level for line, level in self.levels if line.startswith("alice asked for")]
+        return level
+
+    def test_who_allows_nothing_is_not_warned(self) -> None:
+        """As ssh's ProxyCommand: it writes on ssh's terminal."""
+        self.assertEqual(self.told_at(""), LogLevel.info)
+
+    def test_who_allows_something_is_warned(self) -> None:
+        self.assertEqual(self.told_at("127.0.0.1:81"), LogLevel.warn)
 
     def test_what_makes_no_sense(self) -> None:
         """The other side may ask for anything; nothing is told by what it is dialled with."""
