@@ -11,7 +11,8 @@ from typing import Protocol as Interface
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, LogEvent
+from zope.interface import implementer
 
 from p2phole import launch
 from p2phole.errors import LocalError, P2pholeError
@@ -58,8 +59,8 @@ def run(
         face.install()
     from twisted.internet import reactor
 
-    log = face.log if face is not None else launch.console_log(sys.stderr, quiet)
-    return launch.run(reactor, partial(_service, reactor, command, given, build, face), log)
+    log = UntilFailed(face.log if face is not None else launch.console_log(sys.stderr, quiet))
+    return launch.run(reactor, partial(_service, reactor, command, given, build, face, log), log)
 
 
 def _service(
@@ -68,6 +69,7 @@ def _service(
     given: Options,
     build: Callable[[Any], Sequence[Use]],
     face: Face | None,
+    log: UntilFailed,
     fail: launch.Fail,
 ) -> Any:
     # Imported when it is wanted: --help is quick without.
@@ -80,7 +82,7 @@ def _service(
     return PeerService(
         reactor,
         given.settings,
-        fail if face is None else lambda error: _fail_behind(face, fail, error),
+        log.failing(fail if face is None else partial(_fail_behind, face, fail)),
         uses,
         finish=partial(launch.stop, reactor),
         invited=lambda code: (face or launch).tell_lines(invitation(command, given.settings, code)),
@@ -97,6 +99,29 @@ def invitation(command: str, settings: PeerSettings, code: Code) -> str:
     broker = ("tls:" if settings.broker.tls else "") + str(settings.broker)
     typed = shlex.join(("p2phole", *command.split(), "--broker", broker, str(code)))
     return f"On the other machine, once, within an hour:\n\n    {typed}\n"
+
+
+@implementer(ILogObserver)
+class UntilFailed:
+    """A log until the command has failed: why it did is the last line that its user reads."""
+
+    def __init__(self, log: ILogObserver) -> None:
+        self._log = log
+        self._failed = False
+
+    def __call__(self, event: LogEvent) -> None:
+        """See :class:`ILogObserver`."""
+        if not self._failed:
+            self._log(event)
+
+    def failing(self, fail: launch.Fail) -> launch.Fail:
+        """What is called in place of this one."""
+
+        def told(error: LocalError) -> None:
+            self._failed = True
+            fail(error)
+
+        return told
 
 
 class Patience(Idle):

@@ -13,7 +13,7 @@ from p2phole.peer.settings import BrokerAddress, PeerSettings
 from p2phole.secure.codes import Code
 from p2phole.session.errors import Forgotten, GaveUp, SessionOver
 from p2phole.session.frames import BadFrame
-from p2phole.use.running import NobodyCame, Patience, UntilTheyLeave, invitation
+from p2phole.use.running import NobodyCame, Patience, UntilFailed, UntilTheyLeave, invitation
 
 
 class FakeHost:
@@ -53,6 +53,16 @@ class RunningTests(SynchronousTestCase):
             use.start(host)
             use.over(partner, error)
             self.assertEqual(len(host.ended), count, error)
+
+    def test_why_it_failed_is_the_last_line(self) -> None:
+        told: list[Any] = []
+        log = UntilFailed(told.append)
+        fail = log.failing(told.append)
+        log({"number": 1})
+        error = NobodyCame(seconds=1)
+        fail(error)
+        log({"number": 2})
+        self.assertEqual(told, [{"number": 1}, error])
 
     def test_nobody_comes(self) -> None:
         host: Any = FakeHost()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from p2phole.bucket import Bucket, Rate
 from p2phole.peer.use import Host, Partner
@@ -90,7 +90,10 @@ class Offer:
     def _refuse(self, partner: Partner, stream: Stream, what: str, option: str) -> None:
         stream.abort(NOT_ALLOWED)
         if not self._told.take(self._host.clock.seconds()):
-            _log.warn(
+            # Who allows nothing at all, as ssh's ProxyCommand does, expects that.
+            level = LogLevel.warn if self._allow or self._allow_listen else LogLevel.info
+            _log.emit(
+                level,
                 "{peer} asked for {what}, which is not allowed here; it would take {option}.",
                 peer=self._host.label(partner),
                 what=harmless(what),

@@ -126,7 +126,7 @@ class Route:
             else:
                 self._fail(splice, self._refusing[partner])
         elif isinstance(error, Refused):
-            self._fail(splice, f"{label} says: {why}")
+            self._fail(splice, f"{label} says: {why.rstrip('.')}")
         else:
             splice.drop()
             self._told(Broken(target=self._target, why=why))

@@ -42,7 +42,8 @@ class Nobody:
 
     def ended(self, splice: Splice, error: P2pholeError | None) -> None:
         """See :class:`SpliceUser`."""
-        splice.drop()
+        if error is not None:
+            splice.drop()
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)

@@ -96,7 +96,7 @@ class Through(Idle):
                 clock.callLater(0, self._ask)
                 self._timer = clock.callLater(0 if self._alone else GRACE, self._give_up)
             elif isinstance(error, Refused):
-                self._fail(NotForwarded(target=self._target, why=f"{label} says: {why}"))
+                self._fail(NotForwarded(target=self._target, why=f"{label} says: {why.rstrip('.')}"))
             elif self._alone:
                 self._fail(NotForwarded(target=self._target, why=why))
             else:

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -60,6 +60,7 @@ class ForwardingCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.company = Company()
         self.said: list[str] = []
+        self.levels: list[tuple[str, LogLevel]] = []
         self.servers: list[Talker] = []
         self.peers: list[Peer] = []
         globalLogPublisher.addObserver(self._log)
@@ -74,6 +75,7 @@ class ForwardingCase(SynchronousTestCase):
     def _log(self, event: Any) -> None:
         if event["log_namespace"].startswith("p2phole.use"):
             self.said.append(formatEvent(event))
+            self.levels.append((self.said[-1], event["log_level"]))
 
     def peer(self, name: str, fingerprint: str = "", **options: str) -> Peer:
         peer = self.company.peer(name, lambda machine: Forwarding(machine, plan(**options)), fingerprint)
@@ -110,6 +112,24 @@ class ForwardingCase(SynchronousTestCase):
         client = self.connect(peer, **where)
         self.company.until(lambda: len(self.servers) > count)
         return client, self.servers[count]
+
+    def ends_well(self, asks: Talker, answers: Talker) -> None:
+        """One end asks and closes its side; the other one answers and closes.  All of it has to get there, also
+        where the stream is over long before it is read."""
+        answer = bytes(range(256)) * 512
+        asks.write(b"question")
+        asks.transport.loseWriteConnection()  # type: ignore[union-attr]
+        asks.transport.pauseProducing()  # type: ignore[union-attr]
+        self.company.until(lambda: answers.told == ["read"])
+        answers.write(answer)
+        answers.transport.loseConnection()  # type: ignore[union-attr]
+        self.company.net.advance(30)
+        asks.transport.resumeProducing()  # type: ignore[union-attr]
+        self.company.until(lambda: asks.reason or "read" in asks.told)
+        asks.transport.loseConnection()  # type: ignore[union-attr]
+        self.company.until(lambda: asks.reason)
+        self.assertTrue(asks.got == answer, f"{len(asks.got)} of {len(answer)} bytes")
+        self.assertIsInstance(asks.reason, ConnectionDone)
 
     def until(self, *texts: str) -> None:
         """Until the log has said this."""
@@ -160,6 +180,12 @@ class LocalTests(ForwardingCase):
         self.assertIsInstance(client.reason, ConnectionDone)
         self.assertIsInstance(server.reason, ConnectionDone)
 
+    def test_who_reads_late_gets_all_of_it(self) -> None:
+        self.pair()
+        self.ends_well(*self.joined(self.alice))
+        client, server = self.joined(self.alice)
+        self.ends_well(server, client)
+
     def test_a_reset_is_a_reset(self) -> None:
         self.pair()
         client, server = self.joined(self.alice)
@@ -177,6 +203,7 @@ class LocalTests(ForwardingCase):
         self.company.until(lambda: client.reason)
         self.assertIsInstance(client.reason, ConnectionLost)
         self.until("no connection to 127.0.0.1:81", "bob says", "nothing listens there")
+        self.assertFalse([line for line in self.said if line.endswith("..")])
 
     def test_port_0_is_told(self) -> None:
         self.pair(L="0:127.0.0.1:80")
@@ -239,6 +266,20 @@ class AllowTests(ForwardingCase):
         self.refused()
         self.until("bob does not allow it")
 
+    def told_at(self, allow: str) -> LogLevel:
+        """The level at which the one who is asked for what it does not allow says so."""
+        self.pair(allow=allow)
+        self.refused()
+        (level,) = [level for line, level in self.levels if line.startswith("alice asked for")]
+        return level
+
+    def test_who_allows_nothing_is_not_warned(self) -> None:
+        """As ssh's ProxyCommand: it writes on ssh's terminal."""
+        self.assertEqual(self.told_at(""), LogLevel.info)
+
+    def test_who_allows_something_is_warned(self) -> None:
+        self.assertEqual(self.told_at("127.0.0.1:81"), LogLevel.warn)
+
     def test_what_makes_no_sense(self) -> None:
         """The other side may ask for anything; nothing is told by what it is dialled with."""
         pairing = self.pair(allow="*:*")
@@ -274,6 +315,11 @@ class RemoteTests(ForwardingCase):
         self.company.until(lambda: server.got == b"x")
         server.write(b"y")
         self.company.until(lambda: client.got == b"y")
+
+    def test_the_server_closes_first(self) -> None:
+        self.remote()
+        self.until("bob listens on localhost:9000")
+        self.ends_well(*self.joined(self.bob, port=9000))
 
     def test_a_port_of_their_choice(self) -> None:
         self.remote(R="0:127.0.0.1:80", listen="*")
