@@ -132,10 +132,10 @@ class Call:
         return protocol
 
     def made(self, calling: _Calling) -> None:
-        """The protocol has its connection."""
+        """The protocol has its connection, or has failed when it got it."""
         assert calling.protocol is not None
         self._end()
-        self.connected.callback(calling.protocol)
+        self.connected.callback(calling.protocol if calling.failure is None else calling.failure)
 
     def declined(self, calling: _Calling, error: P2pholeError | None) -> None:
         """That one does not take it, or is gone."""

@@ -16,7 +16,7 @@ their turn."""
 @implementer(IPushProducer)
 class Pulled:
     """Makes a push producer of a pull producer.  ``failed``: called while its exception is being handled; it is
-    not asked again.
+    not asked again.  Nor is it before it has written what it was asked for, which may take it some time.
 
     Twisted's own for TLS goes by the global cooperator, and that by the global reactor; this one goes by the
     clock that it is given.
@@ -26,8 +26,14 @@ class Pulled:
         self._clock = clock
         self._producer = producer
         self._failed = failed
-        self._wanted = False
+        self._wanted = self._asked = False
         self._turn: IDelayedCall | None = None
+
+    def wrote(self) -> None:
+        """Something was written."""
+        self._asked = False
+        if self._wanted:
+            self.resumeProducing()
 
     def resumeProducing(self) -> None:
         """See :class:`IPushProducer`: from the next turn on."""
@@ -55,8 +61,9 @@ class Pulled:
         self._turn = None
         try:
             for _ in range(PULLS_A_TURN):
-                if not self._wanted:
+                if self._asked or not self._wanted:
                     return
+                self._asked = True
                 self._producer.resumeProducing()
         except Exception:
             self._wanted = False
@@ -92,6 +99,11 @@ class Feeder:
             self._producer.resumeProducing()
         if self._full:
             self._producer.pauseProducing()
+
+    def wrote(self) -> None:
+        """Something was written."""
+        if isinstance(self._producer, Pulled):
+            self._producer.wrote()
 
     def unregister(self) -> None:
         """See :class:`IConsumer`."""

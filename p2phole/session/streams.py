@@ -61,6 +61,11 @@ class Stream:
         """Whether there may be another frame with data."""
         return self._out.has_more
 
+    @property
+    def sent_all(self) -> bool:
+        """Whether everything that was written is sent, and that there will be no more."""
+        return self._sent.finished
+
     def accept(self, user: StreamUser, window: int = INITIAL_WINDOW, explicit: bool = False) -> None:
         """Take a stream that the other side has opened.  ``window``: bytes that it may send beyond what was
         consumed.  ``explicit``: bytes are consumed by :meth:`consumed`, not by being received."""
@@ -156,8 +161,9 @@ class Stream:
         elif self._broken:
             pass  # on its way when our RESET was
         elif frame.kind is Kind.DATA:
+            unwanted = self._closing and self._sent.taken  # and not only because of what is in this frame
             self._in.receive(frame.payload, bool(frame.flags & WAITING))
-            if self._closing and self._sent.taken:
+            if unwanted:
                 self._break_off("nobody reads any more")
         elif frame.kind is Kind.CREDIT:
             self._out.credit(*CREDIT.unpack(frame.payload))

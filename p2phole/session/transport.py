@@ -10,41 +10,45 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
+    IDelayedCall,
     IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
     IReactorTime,
-    ITransport,
+    ITCPTransport,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.errors import P2pholeError
-from p2phole.session.errors import GivenUp
+from p2phole.session.errors import Aborted, GivenUp
 from p2phole.session.producers import Feeder
 from p2phole.session.streams import Stream
 
 _log = Logger()
 
 
-@implementer(ITransport, IConsumer, IPushProducer)
+@implementer(ITCPTransport, IConsumer, IPushProducer)
 class StreamTransport:
     """The transport of one protocol (a :class:`~p2phole.session.interfaces.StreamUser`).
 
     Half-close as TCP has it: ``loseWriteConnection`` here, ``IHalfCloseableProtocol`` there; a protocol without
     that loses its connection when the other side writes no more.  ``connectionLost`` comes when both sides are
-    done, with :class:`ConnectionDone`; :class:`ConnectionAborted` for this side's ``abortConnection``;
-    :class:`ConnectionLost`, whose text says why, for everything else.  ``made``: called when the stream is
-    taken, before ``connectionMade``; ``failed``: where it never was, in place of ``connectionLost``; ``gone``:
-    behind either of those two.
+    done, with :class:`ConnectionDone`; :class:`ConnectionAborted` for this side's ``abortConnection``; what the
+    protocol or its producer raised; :class:`ConnectionLost`, whose text says why, for everything else.
+    ``made``: called when the stream is taken, before ``connectionMade``; ``failed``: where it never was, in place
+    of ``connectionLost``; ``gone``: behind either of those two.
 
     ``loseConnection`` and ``loseWriteConnection`` wait for a producer as TCP's do: for a pull producer until it
-    is unregistered, for a push producer while it is paused.
+    is unregistered, for a push producer while it is paused.  They act in the next turn of the reactor, and so does
+    ``resumeProducing``: protocols are used to writing behind the one, and to having nothing come within the other.
     """
 
     connected = disconnecting = disconnected = False
     protocol: IProtocol | None
+    failure: Failure | None = None
+    """What the protocol or its producer raised."""
 
     def __init__(
         self,
@@ -66,7 +70,9 @@ class StreamTransport:
         self._failed = failed
         self._gone = gone
         self._feeder = Feeder(clock, self._fail)
-        self._ends_writing = self._paused = False
+        self._paused = self._ends_writing = self._has_ended_writing = False
+        self._reading: IDelayedCall | None = None
+        self._ending: IDelayedCall | None = None
 
     def take(self, stream: Stream) -> None:
         """Accept a stream that the other side has opened, for the protocol."""
@@ -82,9 +88,12 @@ class StreamTransport:
     # -- ITransport
 
     def write(self, data: bytes) -> None:
-        """See :class:`ITransport`."""
+        """See :class:`ITransport`.  Raises :class:`TypeError`."""
+        if not isinstance(data, bytes):
+            raise TypeError(f"bytes are written, not {type(data).__name__}")
         if self.stream is not None:
             self.stream.write(data)
+            self._feeder.wrote()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """See :class:`ITransport`."""
@@ -92,28 +101,31 @@ class StreamTransport:
 
     def loseConnection(self) -> None:
         """See :class:`ITransport`: everything written is delivered first."""
+        self.pauseProducing()
         self.disconnecting = True
-        self._end_writing()
+        self._end_soon()
 
     def loseWriteConnection(self) -> None:
         """See :class:`ITCPTransport`: write no more, and go on reading."""
         self._ends_writing = True
-        self._end_writing()
+        self._end_soon()
 
-    def _end_writing(self) -> None:
+    def _end_soon(self) -> None:
+        if self._ending is None and (self.disconnecting or self._ends_writing):
+            self._ending = self._clock.callLater(0, self._end)
+
+    def _end(self) -> None:
+        self._ending = None
         if self._feeder.has_more or self.stream is None:
             return
         if self.disconnecting:
             self.stream.close()
-        elif self._ends_writing:
-            self._ends_writing = False
+        elif not self._has_ended_writing:
+            self._has_ended_writing = True
             self.stream.finish()
-            self._clock.callLater(0, self._tell_written)
-
-    def _tell_written(self) -> None:
-        half = IHalfCloseableProtocol(self.protocol, None)
-        if half is not None and self.connected:
-            self._safely(half.writeConnectionLost)
+            half = IHalfCloseableProtocol(self.protocol, None)
+            if half is not None and self.connected:
+                self._safely(half.writeConnectionLost)
 
     def abortConnection(self) -> None:
         """See :class:`ITCPTransport`."""
@@ -157,7 +169,12 @@ class StreamTransport:
     def unregisterProducer(self) -> None:
         """See :class:`IConsumer`."""
         self._feeder.unregister()
-        self._end_writing()
+        self._end_soon()
+
+    def stopConsuming(self) -> None:
+        """What Twisted's own transports have as well: no more is taken of the producer."""
+        self.unregisterProducer()
+        self.loseConnection()
 
     # -- IPushProducer, of what is read
 
@@ -169,8 +186,14 @@ class StreamTransport:
 
     def resumeProducing(self) -> None:
         """See :class:`IPushProducer`."""
-        self._paused = False
-        if self.stream is not None and not self.disconnecting:
+        if not self.disconnecting:
+            self._paused = False
+            if self._reading is None:
+                self._reading = self._clock.callLater(0, self._read_on)
+
+    def _read_on(self) -> None:
+        self._reading = None
+        if self.stream is not None and not self._paused:
             self.stream.resume()
 
     def stopProducing(self) -> None:
@@ -212,7 +235,7 @@ class StreamTransport:
     def resume(self) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
         self._feeder.resume()
-        self._end_writing()
+        self._end_soon()
 
     def taken(self, count: int) -> None:
         """See :class:`~p2phole.session.interfaces.StreamUser`."""
@@ -233,18 +256,18 @@ class StreamTransport:
         self._gone()
 
     def _tell_lost(self, error: P2pholeError | None) -> None:
-        reason: Exception
-        if error is None:
-            reason = ConnectionDone()
-        elif isinstance(error, GivenUp):
-            reason = ConnectionAborted(str(error))
-        else:
-            reason = ConnectionLost(str(error))
         if self.protocol is not None:
             try:
-                self.protocol.connectionLost(Failure(reason))
+                self.protocol.connectionLost(self.failure or Failure(self._reason(error)))
             except Exception:
                 _log.failure("A protocol on a stream failed while it was told of its end.")
+
+    def _reason(self, error: P2pholeError | None) -> Exception:
+        # Who has closed and sent everything is done, as with TCP, though the other side then breaks it off.
+        done = isinstance(error, Aborted) and self.disconnecting and self.stream is not None and self.stream.sent_all
+        if error is None or done:
+            return ConnectionDone()
+        return ConnectionAborted(str(error)) if isinstance(error, GivenUp) else ConnectionLost(str(error))
 
     def _safely(self, call: Callable[[], None]) -> None:
         """A protocol that fails loses its own stream, and nobody else's."""
@@ -255,5 +278,6 @@ class StreamTransport:
 
     def _fail(self) -> None:
         _log.failure("A protocol on a stream failed, and loses it.")
+        self.failure = Failure()
         if self.stream is not None:
             self.stream.abort("what serves it failed")

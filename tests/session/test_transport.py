@@ -223,7 +223,7 @@ class ProtocolTests(TransportTestCase):
         self.settle()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIsInstance(here.reason and here.reason.value, ConnectionLost)
-        self.assertIsInstance(there.reason and there.reason.value, ConnectionAborted)
+        self.assertIsInstance(there.reason and there.reason.value, ZeroDivisionError)
         other = Keeper()
         self.joined(other, well)
         other.transport.write(b"fine")  # type: ignore[union-attr]
