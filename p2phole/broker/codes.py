@@ -82,7 +82,7 @@ class Codes:
             invitation.guest = key
         elif key != invitation.guest:
             who = "you have" if key[0] == invitation.guest[0] else "somebody else has"
-            raise BadLine("code-taken", f"{who} used this invitation: ask for a new one")
+            raise BadLine("code-taken", f"{who} used this invitation already: ask for a new one")
         return number
 
     def left(self, key: Key, number: str) -> None:

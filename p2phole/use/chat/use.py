@@ -109,7 +109,7 @@ class Chat(Idle):
         """See :class:`~p2phole.peer.use.Use`."""
         self._talks.pop(partner).stop()
         self.transcript.left(partner)
-        if self._pair:
+        if self._pair and not self._talks:  # else it was a process that was started again
             self._nobody = "the other side has left"
             self.transcript.note("/quit ends the chat.")
 
