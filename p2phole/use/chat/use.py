@@ -245,7 +245,7 @@ class Chat(Idle):
             self._files.send(partners[0], typed)
 
     def name_of(self, partner: Partner) -> str:
-        """See :class:`~p2phole.use.chat.files.Around`."""
+        """See :class:`~p2phole.use.chat.transfers.Around`."""
         return self.transcript.person(partner).name
 
     # -- how the others are reached

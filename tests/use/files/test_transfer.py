@@ -14,11 +14,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.session.errors import GivenUp
+from p2phole.use.files.arriving import MOST_FINISHING
 from p2phole.use.files.errors import CannotWrite, NoRoom, NotTaken
 from p2phole.use.files.incoming import Clash, Incoming
 from p2phole.use.files.listing import Entry, Result
 from p2phole.use.files.names import PART, part_name
-from p2phole.use.files.receiving import MOST_FINISHING
 from p2phole.use.files.source import find
 from p2phole.use.files.store import Store
 from tests.session.sides import flush
