@@ -140,6 +140,7 @@ class FakePeople:
     def __init__(self, **kept: str) -> None:
         self.kept = kept
         self.seen: list[tuple[str, str, str]] = []
+        self.marks: dict[str, str] = {}
 
     def is_known(self, fingerprint: str) -> bool:
         return fingerprint in self.kept.values()
@@ -155,5 +156,13 @@ class FakePeople:
                 return name
         return f"{claimed}?{fingerprint[:4]}" if claimed in self.kept else claimed
 
-    def met(self, fingerprint: str, claimed: str, how: str) -> None:
+    def met(self, fingerprint: str, claimed: str, how: str, mark: str = "") -> None:
         self.seen.append((fingerprint, claimed, how))
+        if mark:
+            self.marks[mark] = fingerprint
+
+    def met_by(self, mark: str) -> str | None:
+        return self.marks.get(mark)
+
+    def use_up(self, mark: str) -> None:
+        self.marks.pop(mark, None)

@@ -81,7 +81,8 @@ class Codes:
         elif invitation.guest is None:
             invitation.guest = key
         elif key != invitation.guest:
-            raise BadLine("code-taken", "somebody else has used this invitation: ask for a new one")
+            who = "you have" if key[0] == invitation.guest[0] else "somebody else has"
+            raise BadLine("code-taken", f"{who} used this invitation already: ask for a new one")
         return number
 
     def left(self, key: Key, number: str) -> None:

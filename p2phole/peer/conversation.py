@@ -252,6 +252,7 @@ class Conversation:
         if link is self.link and not older:
             # Who reads our goodbye closes at once.
             if self._leaving:
+                self._peer.trust.parted(self._theirs)
                 self.hang_up("left", for_good=True)
             else:
                 self.hang_up("lost")
@@ -277,6 +278,7 @@ class Conversation:
 
     def left(self) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
+        self._peer.trust.parted(self._theirs)
         self.hang_up("left", for_good=True)
 
     def died(self, why: str) -> None:

@@ -31,7 +31,7 @@ class BadAuthorities(LocalError):
 
 
 class InvitationOver(LocalError):
-    """The broker knows of no such invitation: {detail}."""
+    """The code is of no use: {detail}."""
 
 
 class CodeBurned(LocalError):

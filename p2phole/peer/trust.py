@@ -13,7 +13,7 @@ from p2phole.errors import LocalError
 from p2phole.peer.errors import NobodyKnown
 from p2phole.peer.settings import PeerSettings
 from p2phole.secure.agreement import Agreement, EphemeralAgreement, SecretAgreement
-from p2phole.secure.codes import Code, make
+from p2phole.secure.codes import Code, make, mark
 from p2phole.secure.guesses import Guesses
 from p2phole.secure.identity import Credentials
 from p2phole.secure.names import looks
@@ -44,8 +44,15 @@ class People(Interface):
     def shown(self, claimed: str, fingerprint: str) -> str:
         """What to call who has this key."""
 
-    def met(self, fingerprint: str, claimed: str, how: str) -> None:
-        """A connection to who has this key was authenticated; ``how``: the word of the event."""
+    def met_by(self, mark: str) -> str | None:
+        """Whose key was proven by the code with that mark, which may be typed again."""
+
+    def met(self, fingerprint: str, claimed: str, how: str, mark: str = "") -> None:
+        """A connection to who has this key was authenticated; ``how``: the word of the event; ``mark``: of the
+        code that was typed here."""
+
+    def use_up(self, mark: str) -> None:
+        """The code with that mark is not to be typed again."""
 
 
 class Strangers:
@@ -67,7 +74,14 @@ class Strangers:
         """See :class:`People`."""
         return claimed
 
-    def met(self, fingerprint: str, claimed: str, how: str) -> None:
+    def met_by(self, mark: str) -> str | None:
+        """See :class:`People`."""
+        return None
+
+    def met(self, fingerprint: str, claimed: str, how: str, mark: str = "") -> None:
+        """See :class:`People`."""
+
+    def use_up(self, mark: str) -> None:
         """See :class:`People`."""
 
 
@@ -79,8 +93,9 @@ def hashed(room: str) -> str:
 class Trust:
     """One peer's.  ``room``: its name space, and its name there as the broker sees it.
 
-    ``only``: the fingerprint and the name of the only one to meet.  ``burned``: called when the one guess at
-    a code was a wrong one.
+    ``only``: the fingerprint and the name of the only one to meet.  ``mark``: of the code that was typed here: who
+    has proved it to an earlier process is met again at once.  ``burned``: called when the one guess at a code was
+    a wrong one.
     """
 
     def __init__(
@@ -92,6 +107,7 @@ class Trust:
         people: People,
         entropy: Callable[[int], bytes],
         only: tuple[str, str] | None = None,
+        mark: str = "",
     ) -> None:
         self.room = room
         self._number = room[1] or None if room[0] == "code" else None
@@ -102,6 +118,7 @@ class Trust:
         self._secret = secret
         self._entropy = entropy
         self._only = only
+        self._mark = mark
         self._guesses = Guesses(most=1, every=None) if self.by_code else Guesses()
         """Those of strangers."""
         self._of_known: dict[str, Guesses] = {}
@@ -115,6 +132,11 @@ class Trust:
         """Whose tries count as failed, and may yet prove not to be."""
         self._busy_until = 0.0
         self._told = False
+        partner = people.met_by(mark) if mark else None
+        if partner is not None:
+            self._proven.add(partner)
+            self._partner = partner
+            self.meet_again()
 
     @property
     def by_code(self) -> bool:
@@ -135,14 +157,20 @@ class Trust:
     def meet_again(self) -> bool:
         """Whether this peer has now moved to where it meets the one who has proved the code.
 
-        A code's number is the broker's, for an hour; the two find each other again after that, and after a
-        restart of the broker, in a room of their own: named after both keys, proven by the same secret.
+        A code's number is the broker's, for an hour and for two processes; the two keys find each other again
+        after that, and after a restart of the broker or of the one who has typed the code, in a room of their
+        own: named after the number and both keys, proven by the same secret.
         """
         if not self.by_code or self._partner is None:
             return False
         both = "\0".join(sorted((self._credentials.fingerprint, self._partner)))
-        self.room = ("secret", hashed(f"met by code\0{both}"))
+        self.room = ("secret", hashed(f"met by code\0{self._number}\0{both}"))
         return True
+
+    @property
+    def meets_again(self) -> bool:
+        """Whether this peer goes on where two have met by a code before."""
+        return self._number is not None and self._partner is not None and not self.by_code
 
     @property
     def demands_proof(self) -> bool:
@@ -267,9 +295,18 @@ class Trust:
         """There is a connection to this one, who calls itself so: that is kept for the user."""
         how = "code" if self.number is not None else self.authenticated(theirs)
         try:
-            self.people.met(theirs.fingerprint, claimed, how)
+            self.people.met(theirs.fingerprint, claimed, how, self._mark)
         except LocalError as error:
             _log.warn("{error}", error=error)
+
+
+    def parted(self, theirs: Identity) -> None:
+        """One side has said goodbye, and the other one has heard it: by the code there is nobody to meet again."""
+        if self._mark and theirs.fingerprint == self._partner:
+            try:
+                self.people.use_up(self._mark)
+            except LocalError as error:
+                _log.warn("{error}", error=error)
 
 
 def make_trust(
@@ -283,9 +320,10 @@ def make_trust(
 
     Raises :class:`NobodyKnown`, or what :func:`~p2phole.secure.secret_file.read_secret` raises.
     """
-    secret, room = None, ("open", settings.room)
+    secret, room, typed = None, ("open", settings.room), ""
     if settings.code is not None:
         secret, room = settings.code.secret, ("code", str(settings.code.number))
+        typed = mark(settings.code, credentials.key)
     elif settings.invite:
         room = ("code", "")
     elif settings.secret_file is not None:
@@ -299,4 +337,10 @@ def make_trust(
         if fingerprint is None:
             raise NobodyKnown(name=settings.to)
         only = (fingerprint, settings.to)
-    return Trust(clock, credentials, room, secret, people, entropy, only)
+    trust = Trust(clock, credentials, room, secret, people, entropy, only, typed)
+    if trust.meets_again:
+        _log.warn(
+            "You have met somebody by this code before, and go on with the same one.  If they have ended, ask for "
+            "a new code."
+        )
+    return trust

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import hmac
 import re
 from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from p2phole.secure.words import BITS, Entropy, word_list, words_of
 from p2phole.text import harmless
@@ -46,6 +49,14 @@ def make(number: int, entropy: Entropy) -> Code:
     bits = BITS * WORDS
     size = -(-bits // 8)
     return Code(number, words_of(int.from_bytes(entropy(size), "big") >> (size * 8 - bits), WORDS))
+
+
+def mark(code: Code, key: Ed25519PrivateKey) -> str:
+    """What a code that was typed is recognised by: 64 hexadecimal digits.
+
+    Keyed, since 22 bits are soon tried out: without this peer's own key the mark tells nothing of the words.
+    """
+    return hmac.digest(key.private_bytes_raw(), f"p2phole typed code 1\0{code}".encode(), "sha256").hex()
 
 
 def parse(text: str) -> Code:

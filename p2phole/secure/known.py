@@ -90,10 +90,18 @@ class Known:
         """How to call somebody: see :meth:`People.shown`."""
         return self.people.shown(claimed, fingerprint)
 
-    def met(self, fingerprint: str, claimed: str, how: str) -> None:
+    def met_by(self, mark: str) -> str | None:
+        """Whose key the code with that mark has left: see :meth:`People.met_by`."""
+        return self.people.met_by(mark, self._now())
+
+    def met(self, fingerprint: str, claimed: str, how: str, mark: str = "") -> None:
         """Note a meeting; ``how`` as in :data:`~p2phole.secure.people.HOWS`.  By ``code``, the key is known for
-        a day."""
-        self._change(lambda people: people.meet(fingerprint, claimed, how, self._now()))
+        a day; ``mark``: see :meth:`People.meet`."""
+        self._change(lambda people: people.meet(fingerprint, claimed, how, self._now(), mark))
+
+    def use_up(self, mark: str) -> None:
+        """A code is not to be typed again: see :meth:`People.use_up`."""
+        self._change(lambda people: people.use_up(mark))
 
     def keep(self, name: str, fingerprint: str) -> None:
         """Pin a key: see :meth:`People.keep`."""

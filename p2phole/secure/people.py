@@ -1,7 +1,8 @@
 """The people that this user knows, as keys: state in, state out.  Pure.
 
 *Kept*: a name of the user's own choosing for a key, a pin.  *Met*: who was there recently, by the name that they
-claimed, so that there is somebody to keep.  *Passing*: keys that a meeting by code has left for a day.
+claimed, so that there is somebody to keep.  *Passing*: keys that a meeting by code has left for a day, with what
+the code is recognised by where it was typed here.
 """
 
 from __future__ import annotations
@@ -76,10 +77,14 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """A key that may come back without a new code, within :data:`PASSING_SECONDS`."""
+    """A key that may come back without a new code, within :data:`PASSING_SECONDS`.
+
+    ``mark``: of the code that was typed here, while it may be typed again; see :func:`~p2phole.secure.codes.mark`.
+    """
 
     fingerprint: str
     at: int
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,11 @@ class People:
         if self.kept_with(fingerprint) is not None:
             return True
         return any(one.fingerprint == fingerprint and _lasts(one, now) for one in self.passing)
+
+    def met_by(self, mark: str, now: float) -> str | None:
+        """Whose key the code with that mark has left, within a day."""
+        found = (one.fingerprint for one in self.passing if mark and one.mark == mark and _lasts(one, now))
+        return next(found, None)
 
     def shown(self, claimed: str, fingerprint: str) -> str:
         """How to call somebody who has that key and claims that name.
@@ -174,8 +184,8 @@ class People:
             raise NameTaken(name=other.name, start=other.fingerprint[:16])
         return replace(self, kept=tuple(replace(one, name=new) if one is before else one for one in self.kept))
 
-    def meet(self, fingerprint: str, claimed: str, how: str, now: float) -> People:
-        """After a meeting; ``how`` is one of :data:`HOWS`."""
+    def meet(self, fingerprint: str, claimed: str, how: str, now: float, mark: str = "") -> People:
+        """After a meeting; ``how`` is one of :data:`HOWS`; ``mark``: of the code, where it was typed here."""
         if how not in HOWS:
             raise ValueError(f"nobody is met by {how!r}")
         at = _whole(now)
@@ -188,9 +198,20 @@ class People:
         met = self.met if found == before else (*(one for one in self.met if one is not before), found)
         passing = self.passing
         if how == "code":
-            lasting = (one for one in passing if one.fingerprint != fingerprint and _lasts(one, now))
-            passing = (*lasting, Passing(fingerprint, at))[-MOST_PASSING:]
+            left = Passing(fingerprint, at, mark)
+            lasting = (one for one in passing if not _same(one, left) and _lasts(one, now))
+            passing = (*lasting, left)[-MOST_PASSING:]
         return replace(self, met=_fewer(met), passing=passing)
+
+    def use_up(self, mark: str) -> People:
+        """The code with that mark is not to be typed again; the key that it has left is known all the same."""
+        used = next((one for one in self.passing if mark and one.mark == mark), None)
+        if used is None:
+            return self
+        bare = replace(used, mark="")
+        return replace(
+            self, passing=(*(one for one in self.passing if one is not used and not _same(one, bare)), bare)
+        )
 
     def _kept(self, name: str) -> Kept:
         found = self.kept_as(name)
@@ -208,6 +229,10 @@ def check_fingerprint(text: str) -> str:
 
 def _whole(now: float) -> int:
     return min(max(int(now), 0), LATEST)
+
+
+def _same(one: Passing, other: Passing) -> bool:
+    return (one.fingerprint, one.mark) == (other.fingerprint, other.mark)
 
 
 def _lasts(one: Passing, now: float) -> bool:

@@ -77,7 +77,7 @@ def _entries(values: Any, kind: type[_Entry], most: int) -> tuple[_Entry, ...]:
         except ValueError as problem:
             raise ValueError(f"{where!r}, number {place}: {problem}") from None
         found.append(one)
-    if len({one.fingerprint for one in found}) < len(found):
+    if len({(one.fingerprint, getattr(one, "mark", "")) for one in found}) < len(found):
         raise ValueError(f"{where!r} has a fingerprint twice")
     return tuple(found)
 
@@ -89,6 +89,9 @@ def _check(one: Kept | Met | Passing) -> None:
         raise ValueError("the time is none")
     if isinstance(one, Kept):
         check_own_name(one.name)
+    elif isinstance(one, Passing):
+        if one.mark != "":
+            check_fingerprint(one.mark)
     elif isinstance(one, Met):
         check_name(one.claimed, "name")
         if one.how not in HOWS:

@@ -94,6 +94,13 @@ class CodesTests(CodesTestCase):
         for key in (CAROL, (ALICE[0], CAROL[1]), (CAROL[0], ALICE[1])):
             self.assertEqual(self.refused(key, number), "code-taken")
 
+    def test_who_has_taken_it(self) -> None:
+        """A process that was started again is told that it was its own user, and nobody else."""
+        number = self.codes.enter(ALICE, "")
+        self.codes.enter(BOB, number)
+        for key, who in (((BOB[0], CAROL[1]), "you have used"), (CAROL, "somebody else has used")):
+            self.assertIn(who, self.assertRaises(BadLine, self.codes.enter, key, number).detail)
+
     def test_both_come_back(self) -> None:
         number = self.codes.enter(ALICE, "")
         self.codes.enter(BOB, number)

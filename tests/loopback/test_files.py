@@ -58,8 +58,8 @@ class Scene:
         told = ("--broker", self.broker, "--name", name, *key, *whom)
         return self.stage.process(f"{name} {self.count}", command, *told, *arguments, python=python)
 
-    def send(self, room: bool = True) -> Process:
-        return self.start("alice", "send", str(self.file), room=room)
+    def send(self, *code: str, room: bool = True) -> Process:
+        return self.start("alice", "send", str(self.file), *code, room=room and not code)
 
     def receive(self, *code: str, python: Sequence[str] = PYTHON) -> Process:
         return self.start("bob", "receive", "-y", "-o", str(self.folder), *code, python=python, room=not code)
@@ -166,6 +166,41 @@ def test_both_are_killed_and_meet_by_another_code(scene: Scene) -> None:
     assert bob.end()[0] == 0
     assert abs(sent_now(alice.end()[1]) - (SIZE - kept)) < MIB / 10
     assert f"of which {in_bytes(kept)} are here" in bob.told
+    scene.check()
+
+
+def test_the_receiver_is_killed_and_types_the_same_code(scene: Scene) -> None:
+    alice = scene.send(room=False)
+    code = code_of(alice)
+    bob = scene.receive(code, python=SLOWLY)
+    scene.half()
+    kill(bob)
+    kept = scene.kept()
+    bob = scene.receive(code)
+    status, told = bob.end()
+    assert status == 0, told
+    assert "go on with the same one" in told
+    assert f"of which {in_bytes(kept)} are here" in told
+    status, told = alice.end()
+    assert status == 0, told
+    assert abs(sent_now(told) - (SIZE - kept)) < MIB / 10
+    scene.check()
+    # All is done, and the code with it.
+    status, told = scene.receive(code).end()
+    assert (status, "you have used this invitation already" in told) == (1, True), told
+
+
+def test_the_sender_is_killed_and_types_the_same_code(scene: Scene) -> None:
+    bob = scene.receive("--invite", python=SLOWLY)
+    code = bob.line(r"p2phole send FILE --broker \S+ (\S+)")
+    alice = scene.send(code)
+    scene.half()
+    kill(alice)
+    kept = scene.kept()
+    alice = scene.send(code)
+    status, told = alice.end()
+    assert status == bob.end()[0] == 0, told
+    assert 0 < sent_now(told) < SIZE - kept + MIB / 10
     scene.check()
 
 

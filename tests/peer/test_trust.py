@@ -144,6 +144,60 @@ class GuessTests(Case):
             trust.proof(LEADS, b"", self)  # type: ignore[arg-type]
 
 
+class AgainTests(Case):
+    def test_a_room_of_their_own(self) -> None:
+        trust = self.trust("code")
+        self.assertFalse(trust.meet_again(), "nobody has proved the code")
+        trust.has_proven(STRANGER)
+        self.assertTrue(trust.meet_again())
+        self.assertFalse(trust.meet_again(), "it is there")
+        both = "\0".join(sorted((LEADER.fingerprint, STRANGER.fingerprint)))
+        self.assertEqual(trust.room, ("secret", hashed(f"met by code\0r\0{both}")))
+
+    def test_another_room_for_each_code(self) -> None:
+        """Two transfers of the same two: their secrets are different, and would count as guesses."""
+        rooms = set()
+        for number in "78":
+            trust = Trust(Clock(), LEADER, ("code", number), b"x", FakePeople(), os.urandom)
+            trust.has_proven(STRANGER)
+            trust.meet_again()
+            rooms.add(trust.room)
+        self.assertEqual(len(rooms), 2)
+
+    def test_a_process_that_is_started_again(self) -> None:
+        trust = self.trust("code", mark="d" * 64)
+        trust.has_proven(STRANGER)
+        trust.connected(STRANGER, "eve")
+        self.assertEqual(trust.room, ("code", "r"))
+        again = Trust(self.clock, LEADER, ("code", "r"), b"x", self.people, os.urandom, mark="d" * 64)
+        trust.meet_again()
+        self.assertEqual((again.room, again.number), (trust.room, "r"))
+        self.assertTrue(again.meets_again and again.meets(STRANGER.fingerprint))
+        self.assertFalse(again.meets("d" * 64), "anybody else")
+        other = Trust(self.clock, LEADER, ("code", "r"), b"y", self.people, os.urandom, mark="c" * 64)
+        self.assertEqual((other.room, other.meets_again), (("code", "r"), False))
+
+    def test_a_process_that_is_started_again_burns_no_code(self) -> None:
+        self.trust()
+        self.people.marks["d" * 64] = STRANGER.fingerprint
+        trust = Trust(self.clock, LEADER, ("code", "r"), b"x", self.people, os.urandom, mark="d" * 64)
+        trust.burned = lambda: self.fail("burned")
+        for _ in range(MOST_GUESSES):
+            self.assertIsNotNone(trust.take_guess(STRANGER))
+            trust.settled(STRANGER)
+            trust.has_failed(STRANGER)
+        self.assertFalse(trust.may_guess(STRANGER))
+
+    def test_a_goodbye_uses_up_the_code(self) -> None:
+        trust = self.trust("code", mark="d" * 64)
+        trust.has_proven(STRANGER)
+        trust.connected(STRANGER, "eve")
+        trust.parted(Identity("f" * 64, "1" * 32))
+        self.assertEqual(self.people.marks, {"d" * 64: STRANGER.fingerprint})
+        trust.parted(STRANGER)
+        self.assertEqual(self.people.marks, {})
+
+
 class MeetingTests(Case):
     def test_a_meeting_is_noted_with_how(self) -> None:
         for space, secret, how in (("secret", b"x", "secret"), ("code", b"x", "code"), ("open", None, "tofu")):

@@ -1,10 +1,11 @@
 """Codes for two people."""
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.secure.codes import MOST_NUMBER, Code, complete, make, parse
+from p2phole.secure.codes import MOST_NUMBER, Code, complete, make, mark, parse
 from p2phole.secure.words import word_list
 from p2phole.text import harmless
 
@@ -28,6 +29,16 @@ class MakeTests(SynchronousTestCase):
     def test_the_secret_is_the_words(self) -> None:
         self.assertEqual(VELVET.secret, b"velvet-ocean")
         self.assertEqual(parse("8 VELVET ocean").secret, VELVET.secret)
+
+
+class MarkTests(SynchronousTestCase):
+    def test_of_this_code_and_this_key(self) -> None:
+        key, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        found = mark(VELVET, key)
+        self.assertEqual(mark(parse("07 VELVET ocean"), key), found)
+        self.assertRegex(found, "^[0-9a-f]{64}$")
+        different = {mark(parse(text), key) for text in ("8-velvet-ocean", "7-ocean-velvet", "7-velvet-ability")}
+        self.assertEqual(len({found, mark(VELVET, other)} | different), 5)
 
 
 class ParseTests(SynchronousTestCase):

@@ -57,6 +57,17 @@ class UseTests(WithFile):
         known.forget("ann")
         self.assertEqual(self.load().name_of(BOB), None)
 
+    def test_a_code_that_was_typed(self) -> None:
+        known = self.load()
+        known.met(EVE, "eve", "code", "d" * 64)
+        for one in (known, self.load()):
+            self.assertEqual((one.met_by("d" * 64), one.met_by("c" * 64)), (EVE, None))
+        known.use_up("d" * 64)
+        self.assertEqual((self.load().met_by("d" * 64), self.load().is_known(EVE)), (None, True))
+        known.met(EVE, "eve", "code", "d" * 64)
+        self.time += 86_400
+        self.assertIsNone(self.load().met_by("d" * 64))
+
     def test_refused_changes_write_nothing(self) -> None:
         known = self.load()
         known.keep("bob", BOB)

@@ -153,6 +153,23 @@ class PassingTests(SynchronousTestCase):
             self.assertNotIn(ANN, [one.fingerprint for one in people.passing])
         self.assertEqual([one.fingerprint for one in people.passing], [key(number) for number in range(36, 100)])
 
+    def test_a_code_that_was_typed_finds_its_key_for_a_day(self) -> None:
+        people = People().meet(BOB, "bob", "code", NOW, "1" * 64).meet(BOB, "bob", "code", NOW + 1, "2" * 64)
+        people = people.meet(EVE, "eve", "code", NOW, "3" * 64).meet(ANN, "ann", "code", NOW)
+        self.assertEqual([people.met_by(str(number) * 64, NOW) for number in range(1, 5)], [BOB, BOB, EVE, None])
+        self.assertIsNone(people.met_by("", NOW))
+        self.assertIsNone(people.met_by("3" * 64, NOW + p.PASSING_SECONDS))
+
+    def test_a_code_is_used_up(self) -> None:
+        people = People().meet(BOB, "bob", "code", NOW, "1" * 64).meet(BOB, "bob", "code", NOW, "2" * 64)
+        self.assertEqual((people.use_up(""), people.use_up("3" * 64)), (people, people))
+        people = people.use_up("1" * 64)
+        self.assertEqual([people.met_by(mark * 64, NOW) for mark in "12"], [None, BOB])
+        people = people.use_up("2" * 64)
+        self.assertIsNone(people.met_by("2" * 64, NOW))
+        self.assertTrue(people.is_known(BOB, NOW))
+        self.assertEqual(len(people.passing), 1)
+
     def test_any_clock(self) -> None:
         for now in (-1e12, -1.0, 0.0, 5.0, 1e12, 1e300):
             people = People().meet(BOB, "bob", "code", now)

@@ -20,6 +20,8 @@ times = st.floats(-1e13, 1e13)
 steps = st.one_of(
     st.tuples(st.just("keep"), names, few | fingerprints, times),
     st.tuples(st.just("meet"), few | fingerprints, names, st.sampled_from(HOWS), times),
+    st.tuples(st.just("meet"), few, names, st.just("code"), times, few),
+    st.tuples(st.just("use_up"), few),
     st.tuples(st.just("forget"), names),
     st.tuples(st.just("rename"), names, names),
 )
@@ -36,7 +38,7 @@ def reached(way: list[tuple[Any, ...]]) -> People:
     return people
 
 
-FULL = reached([("keep", "bob", "b" * 64, 5.0), ("meet", "b" * 64, "robert", "code", 5.0)])
+FULL = reached([("keep", "bob", "b" * 64, 5.0), ("meet", "b" * 64, "robert", "code", 5.0, "d" * 64)])
 
 
 def without(document: dict[str, Any], *way: Any) -> dict[str, Any]:
@@ -61,7 +63,7 @@ class RoundTripTests(SynchronousTestCase):
         people = People(
             tuple(Kept(f"{wide}{number:05}", f"{number:064x}", LATEST) for number in range(p.MOST_KEPT)),
             tuple(Met(f"{number:064x}", '"' * 64, "secret", LATEST) for number in range(p.MOST_MET)),
-            tuple(Passing(f"{number:064x}", LATEST) for number in range(p.MOST_PASSING)),
+            tuple(Passing(f"{number:064x}", LATEST, "f" * 64) for number in range(p.MOST_PASSING)),
         )
         data = encode(people)
         self.assertLess(len(data), MOST_BYTES // 2)
@@ -112,6 +114,9 @@ class RefusedTests(SynchronousTestCase):
             (("kept", 0, "since", 1.5), "time"),
             (("kept", 0, "since", True), "time"),
             (("passing", 0, "at", LATEST + 1), "time"),
+            (("passing", 0, "mark", "D" * 64), "fingerprint"),
+            (("passing", 0, "mark", None), "other keys or values"),
+            (("passing", good["passing"] * 2), "'passing' has a fingerprint twice"),
             (("met", 0, "claimed", "\u202e"), "\\u202e"),
             (("met", 0, "claimed", ["bob"]), "other keys or values"),
             (("met", 0, "how", "magic"), "met so"),
@@ -121,6 +126,8 @@ class RefusedTests(SynchronousTestCase):
         ):
             self.refused(json.dumps(without(good, *way)).encode(), word)
         self.assertEqual(len(decode(json.dumps(without(good, "kept", [kept, other])).encode()).kept), 2)
+        two = [*good["passing"], dict(good["passing"][0], mark="")]
+        self.assertEqual(len(decode(json.dumps(without(good, "passing", two)).encode()).passing), 2)
 
     @given(
         st.binary()

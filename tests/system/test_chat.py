@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.errors import LocalError
+from p2phole.secure.codes import Code
 from p2phole.use.chat import use as chat_use
 from p2phole.use.chat.files import MOST_OFFERED
 from p2phole.use.chat.model import Kind, Mark, Transcript
@@ -42,7 +43,14 @@ class Talker:
         self.transcript = Transcript(world.clock.seconds)
         self.folder = Path(tempfile.mkdtemp(dir=".")).resolve()
         self.chat = Chat(
-            self.transcript, lambda: self.left.append(None), "nobody", work, self.folder, 0o022, greetings
+            self.transcript,
+            lambda: self.left.append(None),
+            "nobody",
+            work,
+            self.folder,
+            0o022,
+            greetings,
+            pair="invite" in settings or "code" in settings,
         )  # type: ignore[arg-type]
         self.chat.screen = self.surface = FakeSurface()
         self.router = Nat(address, stray="drop", allocation="random")
@@ -116,6 +124,27 @@ class ChatTests(SynchronousTestCase):
         self.world.until(alice.arrived)
         self.assertEqual(anew.heard(), ["alice: while away", "alice: to one of them"])
         self.assertRegex(alice.status(), "^bob#[0-9a-f]{4} · direct")
+
+    def test_somebody_who_was_started_again_by_the_same_code(self) -> None:
+        codes: list[Code] = []
+        alice = Talker(
+            self.world, "ann", "203.0.113.4", called="alice", invite=True, invited=codes.append, resume_for=20.0
+        )
+        self.world.until(lambda: codes)
+        bob = self.bob(code=codes[0])
+        self.world.until(lambda: alice.chat.names and bob.chat.names)
+        bob.peer.host.crash()
+        self.world.until(lambda: alice.status() == "bob · away")
+        alice.chat.typed("while away")
+        mine = {"credentials": bob.peer.credentials, "people": bob.peer.people}
+        anew = Talker(self.world, "anew", "203.0.113.3", called="bob", code=codes[0], **mine)
+        self.world.until(alice.arrived)
+        self.assertEqual(anew.heard(), ["alice: while away"])
+        self.world.net.advance(30)  # the first one is given up
+        self.assertEqual([text for text in alice.told() if "quit" in text], [])
+        anew.peer.stop()
+        self.world.until(lambda: alice.told()[-1] == "/quit ends the chat.")
+        self.assertEqual(alice.status(), "the other side has left")
 
     def test_to_one_only(self) -> None:
         alice, bob, carol = self.alice, self.bob(), Talker(self.world, "carol", "203.0.113.3")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +12,7 @@ from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.trust import hashed
 from p2phole.secure.codes import Code
 from p2phole.wire.messages import Request, ToBroker, Update
-from tests.support.network import Firewall, Nat
+from tests.support.network import Firewall, Host, Nat
 from tests.system.world import Peer, World
 
 KINDS = {
@@ -32,15 +32,20 @@ def behind_routers(**kind: str) -> tuple[World, Peer, Peer, Nat, Nat]:
     return world, alice, bob, mine, theirs
 
 
-def met_by_code() -> tuple[World, Peer, Peer, Nat]:
+def met_by_code(codes: list[Code] | None = None) -> tuple[World, Peer, Peer, Nat]:
     world = World()
-    codes: list[Code] = []
+    codes = [] if codes is None else codes
     mine = Nat("203.0.113.1", stray="drop", allocation="random")
     alice = world.peer(world.site("alice", mine), invite=True, invited=codes.append)
     world.until(lambda: codes)
     bob = world.peer(world.site("bob", Nat("203.0.113.2")), code=codes[0])
     world.until(lambda: alice.all(events.Connected) and bob.all(events.Connected))
     return world, alice, bob, mine
+
+
+def again(world: World, bob: Peer, host: Host, **settings: Any) -> Peer:
+    """The same user starts the same command again."""
+    return world.peer(host, credentials=bob.credentials, people=bob.people, **settings)
 
 
 def resumed(peer: Peer) -> list[events.Resumed]:
@@ -298,3 +303,61 @@ class CodeTests(RoamingTestCase):
         bob.say("still there?")
         world.until(lambda: "still there?" in alice.texts(), 60)
         self.assertLess(world.clock.seconds() - before, 25)  # nobody had said anything for long
+
+    def check_again(self, world: World, alice: Peer, bob: Peer, limit: float) -> None:
+        world.until(lambda: bob.all(events.Connected), limit)
+        bob.say("it was me")
+        world.until(lambda: "it was me" in alice.texts(), 5)
+        alice.say("so I see")
+        world.until(lambda: "so I see" in bob.texts(), 5)
+        self.assertEqual((alice.errors, bob.errors), ([], []))
+        self.assertEqual(alice.service.trust.room, bob.service.trust.room)
+
+    def test_who_has_typed_the_code_is_killed_and_types_it_again(self) -> None:
+        codes: list[Code] = []
+        world, alice, bob, _mine = met_by_code(codes)
+        world.net.advance(4000)  # the number is of no more use
+        bob.host.crash()
+        self.check_again(world, alice, again(world, bob, bob.host, code=codes[0]), 5)
+
+    def test_and_so_is_the_broker(self) -> None:
+        codes: list[Code] = []
+        world, alice, bob, _mine = met_by_code(codes)
+        bob.host.crash()
+        world.broker_host.crash()
+        world.start_broker()
+        self.check_again(world, alice, again(world, bob, bob.host, code=codes[0]), 10)
+
+    def test_its_machine_crashes(self) -> None:
+        """No FIN, no RST: the one who is left has to notice by itself."""
+        codes: list[Code] = []
+        world, alice, bob, _mine = met_by_code(codes)
+        world.net.advance(100)
+        world.net.isolate(bob.host)
+        world.net.advance(1)
+        bob.host.crash()
+        bob = again(world, bob, world.site("bob again", Nat("203.0.113.9")), code=codes[0])
+        self.check_again(world, alice, bob, 60)
+
+    def test_after_a_goodbye_nobody_is_waited_for(self) -> None:
+        for leaver in (0, 1):
+            codes: list[Code] = []
+            world, alice, bob, _mine = met_by_code(codes)
+            (alice, bob)[leaver].stop()
+            bob = again(world, bob, world.site("bob again"), code=codes[0])
+            world.until(lambda: bob.errors, 10)  # noqa: B023 (called at once)
+            self.assertIn("you have used this invitation", str(bob.errors[0]))
+
+    def test_nobody_else_gets_there(self) -> None:
+        """With the words, but another key; and with the key, but other words."""
+        codes: list[Code] = []
+        world, alice, bob, _mine = met_by_code(codes)
+        people = bob.people
+        bob.host.crash()
+        world.net.advance(2)
+        thief = world.peer(world.site("thief"), code=codes[0], people=people)
+        other = Code(codes[0].number, tuple(reversed(codes[0].words)))
+        wrong = again(world, bob, world.site("wrong"), code=other)
+        world.until(lambda: thief.errors and wrong.errors, 10)
+        self.assertEqual([peer.all(events.Introduced) for peer in (thief, wrong)], [[], []])
+        self.assertEqual(alice.errors, [])

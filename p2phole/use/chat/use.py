@@ -109,7 +109,7 @@ class Chat(Idle):
         """See :class:`~p2phole.peer.use.Use`."""
         self._talks.pop(partner).stop()
         self.transcript.left(partner)
-        if self._pair:
+        if self._pair and not self._talks:  # else it was a process that was started again
             self._nobody = "the other side has left"
             self.transcript.note("/quit ends the chat.")
 
@@ -245,7 +245,7 @@ class Chat(Idle):
             self._files.send(partners[0], typed)
 
     def name_of(self, partner: Partner) -> str:
-        """See :class:`~p2phole.use.chat.files.Around`."""
+        """See :class:`~p2phole.use.chat.transfers.Around`."""
         return self.transcript.person(partner).name
 
     # -- how the others are reached

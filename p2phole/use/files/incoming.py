@@ -62,12 +62,13 @@ class Incoming:
 
     def drop(self) -> None:
         """It is worth nothing."""
-        self.close()
         try:
+            # Before it is closed, and another one may have it.
             with self._inside(self.entry.path.rpartition("/")[0]) as at:
                 os.unlink(self._name, dir_fd=at)
         except OSError:  # or so it stays, and is found to be wrong the next time
             pass
+        self.close()
 
 
 def _give_name(at: int, part: str, name: str, clash: Clash) -> str:

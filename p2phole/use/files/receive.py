@@ -171,7 +171,7 @@ class Receive(Idle):
 
 
 class Attempt:
-    """One stream of one partner; a :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+    """One stream of one partner; a :class:`~p2phole.use.files.arriving.ReceivingUser`."""
 
     def __init__(self, receive: Receive, partner: Partner, stream: Stream) -> None:
         self.partner = partner
@@ -195,7 +195,7 @@ class Attempt:
     # -- ReceivingUser
 
     def asked(self, proposal: Proposal) -> Deferred[Clash | None]:
-        """See :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+        """See :class:`~p2phole.use.files.arriving.ReceivingUser`."""
         receive = self._receive
         self.offer, self.names = proposal.offer, proposal.names
         agreed = receive.agreed
@@ -246,31 +246,31 @@ class Attempt:
         return succeed(clash)
 
     def text(self, text: str) -> None:
-        """See :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+        """See :class:`~p2phole.use.files.arriving.ReceivingUser`."""
         self._receive.show(text)
 
     def file(self, path: str) -> None:
-        """See :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+        """See :class:`~p2phole.use.files.arriving.ReceivingUser`."""
         self._receive.screen.file(path)
 
     def progress(self, done: int, moved: int) -> None:
-        """See :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+        """See :class:`~p2phole.use.files.arriving.ReceivingUser`."""
         self._receive.screen.progress(done, moved)
 
     def arrived(self, path: str, name: str) -> None:
-        """See :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+        """See :class:`~p2phole.use.files.arriving.ReceivingUser`."""
         if name != path:
             self._receive.screen.say(f"{path} is called {name}, since its name was taken.")
 
     def failed(self, path: str, why: str) -> None:
-        """See :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+        """See :class:`~p2phole.use.files.arriving.ReceivingUser`."""
         self._receive.screen.say(f"Not here, {path}: {why}.")
 
     def settled(self, result: Result) -> None:
-        """See :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+        """See :class:`~p2phole.use.files.arriving.ReceivingUser`."""
         self._receive.settled(self, result)
 
     def over(self, result: Result | None, error: P2pholeError | None) -> None:
-        """See :class:`~p2phole.use.files.receiving.ReceivingUser`."""
+        """See :class:`~p2phole.use.files.arriving.ReceivingUser`."""
         self._never_mind()
         self._receive.ended(self, result, error)

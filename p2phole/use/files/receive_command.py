@@ -26,7 +26,8 @@ class Options(options.Options):
 
     longdesc = (
         "Receives what 'p2phole send' sends, into this folder or the one of --output, and asks before it writes. "
-        "What has arrived in part is kept in a hidden file, and goes on when both sides are started again. "
+        "What has arrived in part is kept in a hidden file, and goes on when this side was killed and is started "
+        "again with the same CODE, or both sides are with another one. "
         "With --yes a file whose name is taken gets a number: 'name (2).txt'. Exit status 0: all of it is here."
     )
     optParameters = [["output", "o", None, "write into this folder (default: the one you are in)"]]

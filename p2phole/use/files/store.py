@@ -178,12 +178,13 @@ class Store:
                 break
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                found = os.fstat(fd)
-                if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-                    return fd
-                # Whoever had it gave it a name, and took this one away, or was killed before that.
-                if stat.S_ISREG(found.st_mode) and found.st_nlink:
-                    os.unlink(name, dir_fd=at)
+                found, named = os.fstat(fd), status_of(at, name)
+                # Whoever had it may have given it its own name meanwhile: then it is a part no more.
+                if named is not None and os.path.samestat(found, named):
+                    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                        return fd
+                    if stat.S_ISREG(found.st_mode):  # it was killed between the two names
+                        os.unlink(name, dir_fd=at)
             except BlockingIOError:
                 os.close(fd)
                 raise OSError(errno.EBUSY, "another p2phole receives it at this moment") from None
@@ -195,11 +196,17 @@ class Store:
 
     def forget(self, entry: Entry) -> None:
         """Of an entry that is there, a part is of no more use."""
+        name = part_name(self._sender, entry.path)
         try:
-            os.unlink(
-                part_name(self._sender, entry.path), dir_fd=self._folders.open(entry.path.rpartition("/")[0])
-            )
-        except OSError:  # mostly there is none
+            at = self._folders.open(entry.path.rpartition("/")[0])
+            if status_of(at, name) is None:
+                return  # as mostly
+            fd = self._lock(at, name)
+            try:
+                os.unlink(name, dir_fd=at)
+            finally:
+                os.close(fd)
+        except OSError:  # or so it stays, if it is another one's at this moment
             pass
 
     # -- behind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
@@ -69,12 +69,8 @@ class Pipe(Idle):
 
     def met(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
-        chosen = self.partner
-        if chosen is not None and self.joint.joined and not self._complete:
-            reborn = chosen.fingerprint == partner.fingerprint and chosen.instance != partner.instance
-            if reborn and chosen.path is None:
-                self._fail(StartedAgain(name=self._host.label(chosen)))
-                return
+        if self._was_started_again([partner]):
+            return
         partner.session.offer(PURPOSE, lambda stream: self._asked(partner, stream))
         if partner.session.leads:
             self._hope(partner)
@@ -94,6 +90,9 @@ class Pipe(Idle):
 
     def unlinked(self, partner: Partner) -> None:
         """See :class:`~p2phole.peer.use.Use`."""
+        # By a code nobody but the same one can have come meanwhile.
+        if self._alone and self._was_started_again(self._host.partners):
+            return
         if self._goes_on(partner):
             _log.info("The connection to {name} is lost: waiting for it.", name=self._host.label(partner))
 
@@ -101,6 +100,16 @@ class Pipe(Idle):
         """See :class:`~p2phole.peer.use.Use`."""
         if self._goes_on(partner):
             _log.info("{name} is there again, and nothing is lost.", name=self._host.label(partner))
+
+    def _was_started_again(self, others: Sequence[Partner]) -> bool:
+        """Whether it fails, since who was at the other end is among these as another process, and away itself."""
+        chosen = self.partner
+        if chosen is None or chosen.path is not None or not self._goes_on(chosen):
+            return False
+        if not any(each.fingerprint == chosen.fingerprint and each is not chosen for each in others):
+            return False
+        self._fail(StartedAgain(name=self._host.label(chosen)))
+        return True
 
     def _goes_on(self, partner: Partner) -> bool:
         return partner is self.partner and self.joint.joined and not (self._over or self._complete)

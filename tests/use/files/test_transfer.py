@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -14,11 +15,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.session.errors import GivenUp
+from p2phole.use.files import store as store_module
+from p2phole.use.files.arriving import MOST_FINISHING
 from p2phole.use.files.errors import CannotWrite, NoRoom, NotTaken
 from p2phole.use.files.incoming import Clash, Incoming
 from p2phole.use.files.listing import Entry, Result
 from p2phole.use.files.names import PART, part_name
-from p2phole.use.files.receiving import MOST_FINISHING
 from p2phole.use.files.source import find
 from p2phole.use.files.store import Store
 from tests.session.sides import flush
@@ -498,3 +500,54 @@ class WrongTests(Case):
         self.assertIn("another p2phole", str(pair.receiver.error))
         other.close()
         store.close()
+
+    def other(self, path: Path, start: int = 0) -> tuple[Store, Incoming]:
+        """Another process that receives it."""
+        self.there.mkdir(exist_ok=True)
+        store = Store(self.there, SENDER, 0o022)
+        self.addCleanup(store.close)
+        return store, store.open(find([path], lambda: False).entries[0], start)
+
+    def test_the_other_one_names_it_just_before_the_lock(self) -> None:
+        """What it has finished must not be taken for a part, and cut."""
+        path = self.put("a", b"all of it")
+        for clash in (Clash.KEEP_BOTH, Clash.REPLACE):
+            _, other = self.other(path)
+            other.write(b"all of it")
+
+            def lock(fd: int, how: int) -> None:
+                self.patch(store_module.fcntl, "flock", flock)
+                other.finish(clash)  # noqa: B023 (called at once)
+                flock(fd, how)
+
+            flock = fcntl.flock
+            self.patch(store_module.fcntl, "flock", lock)
+            _, mine = self.other(path)
+            self.assertEqual((self.there / "a").read_bytes(), b"all of it")
+            mine.drop()
+            self.assertEqual([each.name for each in self.there.iterdir()], ["a"])
+            (self.there / "a").unlink()
+
+    def test_a_part_of_the_other_one_stays(self) -> None:
+        path = self.put("a", b"all of it")
+        _, other = self.other(path)
+        other.write(b"all")
+        (self.there / "a").write_bytes(b"all of it")
+        os.utime(self.there / "a", ns=(1, 1))
+        self.assertEqual(Pair([path], self.there).run().receiver.result, Result(1))
+        other.write(b" of it")
+        self.assertEqual(other.finish(Clash.KEEP_BOTH), "a (2)")
+
+    def test_what_is_dropped_is_gone_before_another_one_can_have_it(self) -> None:
+        path = self.put("a", b"all of it")
+        _, first = self.other(path)
+        close = first.close
+
+        def closed() -> None:
+            close()
+            self.second = self.other(path)[1]
+
+        first.close = closed  # type: ignore[method-assign]
+        first.drop()
+        self.second.write(b"all of it")
+        self.assertEqual(self.second.finish(Clash.KEEP_BOTH), "a")

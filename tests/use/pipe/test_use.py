@@ -185,6 +185,16 @@ class PipeTests(Descriptors):
         self.meet(one, again, ("i", "j"))
         self.assertIsInstance(one.host.error, StartedAgain)
 
+    def test_the_other_side_is_started_again_before_it_was_missed(self) -> None:
+        for alone in (True, False):
+            one, _two, pairing = self.two(alone)
+            again = self.command("again", alone, fingerprint="two")
+            self.meet(one, again, ("i", "j"))
+            self.assertIsNone(one.host.error)
+            pairing.cut()
+            # In a room it may be another one, and the first one may come back.
+            self.assertEqual(isinstance(one.host.error, StartedAgain), alone)
+
     def test_another_one_with_the_same_key_is_not_the_same(self) -> None:
         one, two, _pairing = self.two(False)
         again = self.command("again", fingerprint="two")
