@@ -6,12 +6,12 @@ from collections.abc import Sequence, Set
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from p2phole import events
 from p2phole.addresses import Endpoint, IPAddress
 from p2phole.errors import P2pholeError
 from p2phole.peer.proven_link import ProvenLink
+from p2phole.peer.telling import Telling
 from p2phole.peer.trust import Trust
 from p2phole.peer.use import Path, Use
 from p2phole.punch.attempt import Success
@@ -22,8 +22,6 @@ from p2phole.session.frames import BadFrame
 from p2phole.session.link import attach
 from p2phole.session.pool import Pools
 from p2phole.session.session import Session
-
-_log = Logger()
 
 
 class Owner(Interface):
@@ -60,6 +58,7 @@ class Conversation:
     def __init__(self, peer: Surroundings, owner: Owner, theirs: Identity, claimed: str) -> None:
         self.claimed = claimed
         self.name = peer.trust.people.shown(claimed, theirs.fingerprint)
+        self.telling = Telling(peer.events, self)
         self._cut_off_since: float | None = None
         """Since when nothing gets through, whatever links there were."""
         self._peer = peer
@@ -126,7 +125,7 @@ class Conversation:
         peer, link = self._peer, success.link
         was_linked = self._newest is not None
         if was_linked:
-            self._tell_gone("replaced")
+            self.telling.replaced("replaced")
         new = ProvenLink(peer.clock, success, seconds, attempts, self._doubted, self._lives)
         self._links.append(new)
         self._use(new)
@@ -150,16 +149,7 @@ class Conversation:
     def _use(self, link: ProvenLink) -> None:
         """This is the link from now on."""
         self._newest = link
-        found = link.success
-        _log.info(
-            "Connected to {name} directly: {local} to {remote}, {candidate}, {seconds} s.",
-            name=self.name,
-            local=str(found.local),
-            remote=str(found.remote),
-            candidate=found.candidate,
-            seconds=round(link.seconds, 3),
-        )
-        self._peer.events.emit(link.connected(self))
+        self.telling.connected(link.success, link.seconds, link.attempts)
 
     def suspect(self) -> None:
         """The path under the link may be dead."""
@@ -170,7 +160,7 @@ class Conversation:
         if link is self._newest:
             if self._cut_off_since is None:
                 self._cut_off_since = link.suspect_since
-            _log.info("Nothing gets through to {name}: looking for another way.", name=self.name)
+            self.telling.doubted()
             self._owner.suspected()
 
     def probe(self) -> None:
@@ -185,10 +175,10 @@ class Conversation:
         There can't be two connections with the same ends: where the new one will have those of one that is
         doubtful, the doubtful one goes first.  Else it stays until the new one is proven.
         """
-        newest = self._newest
-        if newest is None or newest.success.remote not in endpoints or newest.success.local.ip not in here:
+        path = self.path
+        if path is None or path.remote not in endpoints or path.local.ip not in here:
             return False
-        if newest.suspect_since is not None:
+        if not self.is_healthy:
             for each in self._links:
                 each.link.channel.drop_unheard()
             self.hang_up("lost")
@@ -212,8 +202,7 @@ class Conversation:
         links, self._links, self._newest = self._links, [], None
         for each in links:
             each.let_go()
-        _log.info("Disconnected from {name}: {reason}.", name=self.name, reason=reason)
-        self._tell_gone(reason)
+        self.telling.disconnected(reason)
         self._peer.use.unlinked(self)
         self._owner.parted(for_good)
 
@@ -221,22 +210,16 @@ class Conversation:
         older = [each for each in self._links if each is not gone and not each.is_over]
         if gone is self._newest and not older:
             # Who reads our goodbye closes at once.
-            if self._leaving:
-                self.hang_up("left", for_good=True)
-            else:
-                self.hang_up("lost")
+            self.hang_up("left" if self._leaving else "lost", for_good=self._leaving)
             return
         self._links.remove(gone)
         gone.let_go()
         if gone is self._newest:
             # It ended before the other side had greeted on it, and the one before is as good as it was.
-            self._tell_gone("lost")
+            self.telling.replaced("lost")
             self._use(older[-1])
             if older[-1].suspect_since is not None:
                 self._doubted(older[-1])
-
-    def _tell_gone(self, reason: str) -> None:
-        self._peer.events.emit(events.Disconnected(self.name, reason, self.instance))
 
     # -- SessionUser
 
@@ -246,7 +229,7 @@ class Conversation:
 
     def died(self, why: str) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
-        _log.info("{name}: {why}.", name=self.name, why=why)
+        self.telling.died(why)
         self.hang_up("dead")
 
     def resumed(self, seconds: float) -> None:
@@ -254,19 +237,17 @@ class Conversation:
         since, self._cut_off_since = self._cut_off_since, None
         if since is not None:  # there was a link, but nothing got through
             seconds = max(seconds, self._peer.clock.seconds() - since)
-        _log.info("The session with {name} goes on after {seconds} s.", name=self.name, seconds=round(seconds, 3))
-        self._peer.events.emit(events.Resumed(self.name, round(seconds, 6), self.instance))
+        self.telling.resumed(seconds)
 
     def over(self, error: P2pholeError) -> None:
         """See :class:`~p2phole.session.session.SessionUser`."""
         self._session = self._cut_off_since = None
+        if type(error) is not SessionOver:  # which is that somebody has left, and told of as such
+            self.telling.broken(error)
         if isinstance(error, BadFrame):
-            _log.warn("{name}: {error}", name=self.name, error=error)
             # Before anybody wants another connection: it would end as this one does.
             self._owner.offended()
             self.hang_up("protocol")
-        elif type(error) is not SessionOver:  # which is that somebody has left, and told of as such
-            _log.warn("{name}: {error}", name=self.name, error=error)
-            if isinstance(error, GaveUp):
-                self.hang_up("dead")  # a link on which the other side has not greeted
+        elif isinstance(error, GaveUp):
+            self.hang_up("dead")  # a link on which the other side has not greeted
         self._peer.use.over(self, error)  # the meeting goes on: there may be another one

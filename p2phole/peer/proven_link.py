@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from p2phole import events
-from p2phole.peer.use import Partner, Path
+from p2phole.peer.use import Path
 from p2phole.punch.attempt import Success
 from p2phole.secure.channel import SecureLink
 from p2phole.session.attachment import Attachment
@@ -53,22 +52,6 @@ class ProvenLink:
         """Where it goes, and its round trip as it was measured last."""
         found, last = self.success, self._pulse.last
         return Path(found.local, found.remote, found.candidate, last.round_trip if last is not None else None)
-
-    def connected(self, partner: Partner) -> events.Connected:
-        """What is told of it when it is used."""
-        found = self.success
-        return events.Connected(
-            peer=partner.name,
-            id=partner.fingerprint,
-            path="direct",
-            candidate=found.candidate,
-            local=str(found.local),
-            remote=str(found.remote),
-            seconds=round(self.seconds, 6),
-            attempts=self.attempts,
-            authenticated=partner.authenticated,
-            instance=partner.instance,
-        )
 
     def watch(self) -> None:
         """Look from now on whether it lives."""
