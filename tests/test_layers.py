@@ -132,6 +132,7 @@ RUNS = {
     "peer.encounter",
     "peer.members",
     "peer.conversation",
+    "peer.telling",
     "peer.lines",
     "peer.talk",
     "peer.use",

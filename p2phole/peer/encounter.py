@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from p2phole import events
@@ -91,6 +91,8 @@ class Encounter:
         self._vouchings: list[Vouching] = []
         """The proof of the attempt, and of earlier ones what is not over."""
         self._early: deque[Letter] = deque(maxlen=MOST_LETTERS)
+        self._chance: IDelayedCall | None = None
+        """When the attempt goes for many."""
         self._offended_at: float | None = None
 
     @property
@@ -218,7 +220,7 @@ class Encounter:
             )
         else:
             return
-        company.clock.callLater(message.delay, start.go_for_many, many)
+        self._chance = company.clock.callLater(message.delay, start.go_for_many, many)
 
     def cancel_start(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -247,6 +249,8 @@ class Encounter:
     def _end_attempt(self) -> None:
         for vouching in self._vouchings:
             vouching.abandon()
+        if self._chance is not None and self._chance.active():
+            self._chance.cancel()
         if self._attempt is not None:
             self._company.acceptor.forget(self._attempt[1].claim)
             self._attempt = None
@@ -289,6 +293,8 @@ class Encounter:
     def leave(self) -> None:
         """This peer is going: no more attempts, and goodbye."""
         self.meeting.stop()
+        for vouching in self._vouchings:
+            vouching.close()
         self.conversation.leave()
 
     def drop(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -89,6 +90,10 @@ class Observer:
         """Ports that our own starts have taken since the last look."""
         self._told: list[float] = []
         """When somebody was told the next ports; those of late."""
+        self._doing: list[Deferred[None]] = []
+        self._turn: IDelayedCall | None = None
+        """When those who wait for ports are told."""
+        self._stopped = False
 
     @property
     def may_be_hard(self) -> bool:
@@ -97,17 +102,55 @@ class Observer:
             self.behaviour.mapping == "unknown" and self.observed.port != self._local.port
         )
 
-    async def discover(self, ask: Callable[[], None]) -> None:
+    def discover(self, ask: Callable[[], None]) -> Deferred[None]:
         """Find out all there is, within about a second; ``ask`` has the broker dial back.
 
         The probe port at the broker's own address comes first, since it spoils nothing: that address
         has been contacted.  The other address is looked at when the broker has dialled back from
         there: to look is to open the filter that is under test.
         """
-        try:
-            await self._discover(ask)
-        except Exception:
-            _noted(Failure())
+        done: Deferred[None] = Deferred()
+
+        def discovered() -> None:
+            self._looked()
+            done.callback(None)
+
+        self._do(self._discover(ask), discovered)
+        return done
+
+    def _do(self, work: Coroutine[Deferred[Any], Any, None], then: Callable[[], None]) -> None:
+        """Do it unless :meth:`stop` ends it; where it fails, whoever waits goes on with what is known."""
+        doing = ensureDeferred(work)
+        self._doing.append(doing)
+
+        def over(result: object) -> None:
+            self._doing.remove(doing)
+            if self._stopped:
+                return
+            if isinstance(result, Failure):
+                _log.failure("A look at the NAT has failed.", result)
+            then()
+
+        doing.addBoth(over)
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._doing) or self._turn is not None
+
+    def stop(self) -> None:
+        """Look no more: whoever waits is told nothing."""
+        self._stopped = True
+        if self._waiting_for is not None:
+            self._waiting_for.cancel()
+        for doing in tuple(self._doing):
+            doing.cancel()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+
+    def skip(self) -> None:
+        """Nobody will have this found out: whoever waits goes on with what is known."""
         self._looked()
 
     async def _discover(self, ask: Callable[[], None]) -> None:
@@ -115,15 +158,17 @@ class Observer:
         if not self.behaviour.is_hard:
             self._looked()
         ask()
-        self._waiting_for = deferLater(self._clock, DIALLED_BACK_SECONDS)
+        waiting: Deferred[None] = deferLater(self._clock, DIALLED_BACK_SECONDS)
+        self._waiting_for = waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
         if self.behaviour.mapping != "none" and not self._went_far:
             # A port that the NAT has not mapped yet shows how it takes them.
             self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
         self._looked()
-        await self._waiting_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        await self._waiting_for
         # Where two ports of one address have told all about the mapping, a further look could only take a port
         # in the middle of a start that counts on the next ones.
-        if not self._went_far and (self.behaviour.mapping != PORT or (self._keeps and not self.named)):
+        tells_more = self.behaviour.mapping != PORT or (self._keeps and not self.named)
+        if tells_more and not (self._stopped or self._went_far):
             await self._look_far()
 
     def _looked(self) -> None:
@@ -156,13 +201,15 @@ class Observer:
         return waiting
 
     def _refresh_some(self) -> None:
+        self._turn = None
         now = self._clock.seconds()
         self._told = [at for at in self._told if at > now - TAKEN_SECONDS]
         if len(self._told) < self._most_told:
-            ensureDeferred(self._refresh()).addErrback(_noted).addCallback(lambda _: self._refreshed())
+            self._do(self._refresh(), self._refreshed)
         else:
             # A rounding error must not have it come back at once.
-            self._clock.callLater(max(self._told[0] + TAKEN_SECONDS - now, 0.01), self._refresh_some)
+            wait = max(self._told[0] + TAKEN_SECONDS - now, 0.01)
+            self._turn = self._clock.callLater(wait, self._refresh_some)
 
     def _refreshed(self) -> None:
         most = self._most_told - len(self._told) if self._step else len(self._refreshing)
@@ -300,11 +347,6 @@ class Observer:
         except BadLine:
             return None
         return message.observed if isinstance(message, Welcome) else None
-
-
-def _noted(failure: Failure) -> None:
-    """Whoever waits is to go on with what is known."""
-    _log.failure("A look at the NAT has failed.", failure)
 
 
 def _targets(broker: Endpoint, welcome: Welcome) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from p2phole.addresses import Candidate, Endpoint, InterfaceAddress, IPAddress
@@ -52,6 +53,9 @@ class Presence:
         self._own = interfaces()
         self._link: BrokerProtocol | None = None
         self._observer: Observer | None = None
+        self._before: list[Observer] = []
+        """Of registrations before; somebody may wait for what they still look at."""
+        self._learning: IDelayedCall | None = None
         self._discovered: Deferred[None] = Deferred()
         self._claimed: Endpoint | None = None
         """What the router says that it has mapped for this peer."""
@@ -65,6 +69,8 @@ class Presence:
     def seen(self, link: BrokerProtocol, welcome: Welcome) -> None:
         """The broker has greeted, and said how it sees this peer."""
         own = [interface.ip for interface in self._own]
+        if self._observer is not None:
+            self._before = [each for each in (*self._before, self._observer) if each.is_looking]
         self._observer = Observer(
             self._clock, self._port, self._port.fresh, self._ledger, own, link.local, link.remote, welcome
         )
@@ -74,7 +80,7 @@ class Presence:
         assert self._observer is not None
         self._link = link
         # Introductions may have come with the registration: they go before.
-        self._clock.callLater(0, self._learn, self._observer)
+        self._learning = self._clock.callLater(0, self._learn, self._observer)
         return self._observer.observed
 
     def unregistered(self) -> None:
@@ -84,8 +90,9 @@ class Presence:
             self._mapper.refresh()
 
     def _learn(self, observer: Observer) -> None:
-        link = self._link
+        link, self._learning = self._link, None
         if link is None:
+            observer.skip()
             return
         learned, self._discovered = self._discovered, Deferred()
         current = self._discovered
@@ -100,7 +107,7 @@ class Presence:
             self.tell_broker()
             current.callback(None)
 
-        ensureDeferred(observer.discover(ask)).addCallback(found)
+        observer.discover(ask).addCallback(found)
         if not learned.called:
             learned.callback(None)
 
@@ -148,8 +155,8 @@ class Presence:
         return waiting
 
     def refresh(self) -> Deferred[None]:
-        """Learn the mapping anew."""
-        return self._observer.refresh() if self._observer is not None else succeed(None)
+        """Learn the mapping anew; without the broker there is nobody who could tell."""
+        return self._observer.refresh() if self._observer is not None and self._link is not None else succeed(None)
 
     def about_to_dial(self, candidates: Sequence[Candidate]) -> Endpoint:
         """The last outside endpoint that this peer's NAT is taken to have taken; dials of these will follow."""
@@ -222,5 +229,12 @@ class Presence:
         self.tell_broker()
 
     def stop(self) -> Deferred[None]:
-        """Give back what was mapped."""
+        """Look no more, and give back what was mapped."""
+        self._link = None
+        if self._learning is not None:
+            self._learning.cancel()
+            self._learning = None
+        for observer in (*self._before, self._observer):
+            if observer is not None:
+                observer.stop()
         return self._mapper.stop() if self._mapper is not None else succeed(None)

@@ -195,10 +195,10 @@ class PeerService(Service):
         stopping = self.use.stop()
         if stopping is not None:
             await stopping.addTimeout(USE_SECONDS, self.clock, lambda result, seconds: None)
-        unmapped = self.presence.stop()
         encounters = tuple(self._members)
         for encounter in encounters:
             encounter.leave()
+        unmapped = self.presence.stop()
         if self._linked():
             # Whoever reads our goodbye closes with RST, so that nothing of ours is left in TIME_WAIT.
             self._alone = Deferred()

@@ -143,14 +143,14 @@ class Vouching:
         """The broker has introduced the two anew, and passes on no more letters of this proof: where nothing was
         shown, its end need not be waited for, as the next proof would."""
         if self._guess is None and not self.over:
-            self._close()
+            self.close()
 
     def _end(self, why: str) -> None:
         """It is over, and was in vain; whatever has left was a guess."""
         if self.over:
             return
         failed = self._guess is not None or why == "locked"
-        self._close()
+        self.close()
         if self._trust.demands_proof:
             if failed:
                 self._trust.has_failed(self.pairing.theirs)
@@ -158,7 +158,8 @@ class Vouching:
             if not self._abandoned and why != "unconfirmed":
                 self._refuted(why)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Nothing more is made of it."""
         if self._guess is not None:
             self._trust.settled(self.pairing.theirs)
         self.over, self._guess = True, None
@@ -185,7 +186,7 @@ class Vouching:
         """See :class:`~p2phole.secure.proof.ProofUser`."""
         if self._guess is not None:
             self._guess.give_back()
-        self._close()
+        self.close()
         self._trust.has_proven(self.pairing.theirs)
         if not self._abandoned:
             self._proven(unseal(sealed))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol as Interface
 from typing import cast
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import ClientFactory, connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -60,14 +60,15 @@ class _ProbeFactory(ClientFactory):
 
     def __init__(self, clock: IReactorTime, phrases: Phrases) -> None:
         self.phrases = phrases
-        self.done: Deferred[Endpoint | None] = Deferred()
+        self.done: Deferred[Endpoint | None] = Deferred(lambda _: self._close())
         self.port = 0
         self.connector: IConnector | None = None
         self._timer: IDelayedCall = clock.callLater(PROBE_SECONDS, self.finish, None)
         self._protocol: _Probe | None = None
+        self._over = False
 
     def buildProtocol(self, addr: IAddress | None) -> _Probe | None:
-        if self.done.called:
+        if self._over:
             return None
         self._protocol = _Probe(self)
         return self._protocol
@@ -76,12 +77,15 @@ class _ProbeFactory(ClientFactory):
         self.finish(None)
 
     def finish(self, observed: Endpoint | None) -> None:
-        if self.done.called:
-            return
+        if not self._over:
+            self._close()
+            self.done.callback(observed)
+
+    def _close(self) -> None:
+        # First of all: stopConnecting calls back into clientConnectionFailed.
+        self._over = True
         if self._timer.active():
             self._timer.cancel()
-        # The answer first: stopConnecting calls back into clientConnectionFailed.
-        self.done.callback(observed)
         if self._protocol is not None and self._protocol.transport is not None:
             cast(ITCPTransport, self._protocol.transport).abortConnection()
         elif self.connector is not None and getattr(self.connector, "state", "") == "connecting":
@@ -91,13 +95,19 @@ class _ProbeFactory(ClientFactory):
 async def probe(
     clock: IReactorTime, dialler: Dialler, phrases: Phrases, targets: Sequence[Endpoint]
 ) -> list[Observation]:
-    """Ask all targets at once; within a second, whatever came back, in the order of ``targets``."""
+    """Ask all targets at once; within a second, whatever came back, in the order of ``targets``.
+
+    Raises :class:`CancelledError` where that is no longer wanted; then nothing is left.
+    """
     looks: list[_ProbeFactory] = []
     for target in targets:
         factory = _ProbeFactory(clock, phrases)
         factory.connector = dialler.dial(target, factory, PROBE_SECONDS)
         looks.append(factory)
-    answers = await gatherResults([look.done for look in looks])
+    try:
+        answers = await gatherResults([look.done for look in looks], consumeErrors=True)
+    except FirstError:
+        raise CancelledError from None
     return [
         Observation(target, observed, look.port)
         for target, observed, look in zip(targets, answers, looks, strict=True)

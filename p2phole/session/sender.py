@@ -77,6 +77,10 @@ class Sender:
             line.missed = deque(self.kept)
         self._line = line
 
+    def would_overtake(self, line: Line) -> bool:
+        """Whether what is said on this line now would overtake a numbered frame."""
+        return line is not self._line and len(self.kept) > 0
+
     def hold(self, held: bool) -> None:
         """Whether to gather frames: between two frames that came together there is nothing to send."""
         self._held = held

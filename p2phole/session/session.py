@@ -133,12 +133,16 @@ class Session:
     def say_bye(self) -> None:
         """Tell the other side that this one is leaving for good; it will close the link."""
         self._leaving = True
-        attachment = self._links.current or self._links.newest
-        if attachment is not None:
-            self._flush()
-            attachment.write(Frame(Kind.BYE).encode())
-        else:
+        links = [link for link in (self._links.current, self._links.newest) if link is not None]
+        if not links:
             self.end(SessionOver(why="this side has left"))
+            return
+        self._sender.hold(False)  # what was written before goes first
+        self._flush()
+        for attachment in links:
+            # Where it would overtake something, it is said when that has been sent again: see use().
+            if not self._sender.would_overtake(attachment):
+                attachment.write(Frame(Kind.BYE).encode())
 
     def end(self, error: P2pholeError) -> None:
         """It is over, on this side; the link is to be closed."""
@@ -242,6 +246,8 @@ class Session:
         self._sender.use(attachment)
         if attachment is None:
             self._stop_later()
+        elif self._leaving:
+            self.say_bye()  # on the link before it may have come too late: the other side closes that one
         else:
             self._sender.pump()
 

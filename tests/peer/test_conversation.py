@@ -207,3 +207,30 @@ class ConversationTests(SynchronousTestCase):
         self.assertEqual(told, ["connected", *(["disconnected", "connected"] * 6)])
         self.lose(old)
         self.assertEqual(self.peer.log, ["parted"])
+
+    def test_a_doubt_outlives_a_new_link_that_comes_to_nothing(self) -> None:
+        old = self.attach()
+        self.conversation.suspect()
+        self.clock.advance(1)
+        new = self.attach(greets=False)
+        self.assertTrue(self.conversation.is_healthy)
+        self.clock.advance(1)
+        self.lose(new)
+        self.assertEqual((self.conversation.link, self.conversation.is_awaited), (old, True))
+        self.assertEqual(self.peer.log, ["suspected", "suspected"])
+        self.clock.advance(1)
+        self.attach()
+        [resumed] = [event for event in self.peer.seen if isinstance(event, events.Resumed)]
+        self.assertEqual(resumed.seconds, 3)
+
+    def test_how_long_nothing_got_through_is_counted_in_each_session(self) -> None:
+        self.attach()
+        self.conversation.suspect()
+        self.conversation.hang_up("lost")
+        self.clock.advance(RESUME_FOR)
+        self.assertFalse(self.conversation.is_open)
+        self.lose(self.attach())
+        self.clock.advance(2)
+        self.attach()
+        [resumed] = [event for event in self.peer.seen if isinstance(event, events.Resumed)]
+        self.assertEqual(resumed.seconds, 2)

@@ -371,6 +371,46 @@ class RefreshTests(ObserverTestCase):
         self.assertEqual(len(self.fresh.calls), before)
 
 
+class StopTests(ObserverTestCase):
+    """Whatever is under way: nothing is left, and nobody who waits is told."""
+
+    def check_stopped(self, observer: Observer, *waiting: Deferred[None]) -> None:
+        before = len(self.shared.calls), len(self.fresh.calls)
+        self.assertTrue(observer.is_looking)
+        observer.stop()
+        self.clock.advance(0)
+        self.assertEqual((self.shared.open, self.fresh.open, self.clock.getDelayedCalls()), ([], [], []))
+        self.clock.advance(10)
+        self.assertEqual((len(self.shared.calls), len(self.fresh.calls)), before)
+        for each in waiting:
+            self.assertNoResult(each)
+        self.assertFalse(observer.is_looking)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_discovering(self) -> None:
+        for step in range(4):
+            observer = self.observer(seen=at(7000), **BOTH)
+            waiting = [self.discover(observer)]
+            if not step:
+                waiting.append(observer.refresh())
+            if step > 0:
+                self.near(at(7000))
+            if step > 1:
+                self.afresh(at(4000))
+            if step > 2:
+                self.clock.advance(DIALLED_BACK_SECONDS)
+            self.check_stopped(observer, *waiting)
+
+    def test_looking_anew(self) -> None:
+        for step in range(2):
+            observer = self.observer(seen=at(7000), probe_port=9001)
+            self.discovered(observer, at(7001), at(7002), port="silent")
+            waiting = [observer.refresh() for _ in range(PREDICTED + 1)]
+            if step:
+                self.afresh(at(7003))
+            self.check_stopped(observer, waiting[-1])
+
+
 class PlaceTests(ObserverTestCase):
     """Where a broker may send a peer to look."""
 

@@ -224,9 +224,33 @@ class BrokerTests(PresenceCase):
     def test_lost_before_anything_was_looked_at(self) -> None:
         presence = self.presence()
         link = self.register(presence)
+        waiting = presence.first_look(), presence.refresh()
         presence.unregistered()
         self.discover()
         self.assertEqual((self.told, link.sent), ([], []))
+        for each in waiting:  # they ask for another start, and must not wait for it for ever
+            self.assertIsNone(self.successResultOf(each))
+
+    def test_never_registered(self) -> None:
+        """Nobody looks then, and nobody waits for it."""
+        presence = self.presence()
+        link: Any = Link()
+        presence.seen(link, Welcome(2, "test", OBSERVED, "0" * 32))
+        self.assertTrue(presence.prepares)
+        self.assertIsNone(self.successResultOf(presence.refresh()))
+
+    def test_stopped_while_it_looks(self) -> None:
+        for registrations in (1, 2):
+            for learning in (False, True):
+                presence = self.presence()
+                for _ in range(registrations):
+                    self.clock.advance(0)
+                    self.register(presence)
+                if learning:
+                    self.clock.advance(0)
+                self.assertIsNone(self.successResultOf(presence.stop()))
+                self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.told, [])
 
     def test_a_mapping_comes_and_goes(self) -> None:
         presence = self.presence(map_port=True)

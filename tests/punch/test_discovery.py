@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -78,6 +78,14 @@ class ProbeTests(SynchronousTestCase):
         self.clock.advance(0.02)
         self.assertEqual(self.successResultOf(found), [Observation(TARGETS[0], SEEN[0], 4000)])
         self.check_over()
+
+    def test_no_longer_wanted(self) -> None:
+        looking = self.probe()
+        self.dialler.calls[0].answer(THERE)
+        looking.cancel()
+        self.failureResultOf(looking, CancelledError)
+        self.check_over()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_connected_but_silent(self) -> None:
         found = self.probe(TARGETS[:1])

@@ -397,6 +397,52 @@ class LeavingTests(OneSide):
         cable.settle()
         self.assertEqual(bytes(two.ends[0].got), b"last words")
 
+    def leave(self, delivered: int, overlap: bool, says: bytes = b"") -> tuple[Side, Side]:
+        """The link is replaced, and so many bytes of the greetings have arrived when one side leaves.  The other
+        side may close the old link (``overlap``: not before everything on it has arrived)."""
+        one, two, older = pair(self.clock)
+        end = one.open()
+        flush(self.clock, older)
+        newer = Cable(one, two)
+        for to in (1, 0):
+            delivered -= newer.deliver(to, max(delivered, 0))
+        if says:
+            end.stream.write(says)
+        one.session.say_bye()
+        if overlap:
+            older.settle()
+        elif older.plugs[1].closed:
+            older.cut(0)
+        newer.settle()
+        self.assertEqual(bytes(two.ends[0].got), says, delivered)
+        newer.cut()
+        older.cut()
+        return one, two
+
+    def test_in_the_middle_of_a_replacement(self) -> None:
+        self.clock = Clock()
+        for overlap in (False, True):
+            for delivered in range(500):
+                one, two = self.leave(delivered, overlap)
+                self.assertEqual(two.told[-2:], ["over", "left"], delivered)
+                self.assertIn("this side has left", str(one.error))
+                one, two = self.leave(delivered, overlap, b"last words")
+                self.assertEqual(two.told[-2:], ["over", "left"], delivered)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_over_an_old_link_that_is_dead_already(self) -> None:
+        one, two, _dead = pair(self.clock)
+        newer = Cable(one, two)
+        one.session.say_bye()
+        newer.settle()
+        self.assertEqual(two.told[-2:], ["over", "left"])
+
+    def test_on_a_link_that_comes_only_then(self) -> None:
+        one, two, _dead = pair(self.clock)
+        one.session.say_bye()
+        Cable(one, two).settle()
+        self.assertEqual(two.told[-2:], ["over", "left"])
+
 
 class KeepAliveTests(OneSide):
     def quiet(self, seconds: float) -> list[tuple[float, str]]:
