@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 
 from benchmarks.streams import Pinger, Sink, Source, Unread, Visitor
 from p2phole.errors import P2pholeError
+from p2phole.prompt import PromptTLSFactory
 from p2phole.secure.identity import load_or_make
 from p2phole.secure.tls import PinnedTLS
 from p2phole.session.attachment import Attachment
@@ -74,16 +75,17 @@ class OverSession(Protocol):
 
 
 class Secured(Factory):
-    """What it builds runs inside TLS of our own, without Nagle's delay, as the product's connections do."""
+    """What it builds runs without Nagle's delay inside TLS: Twisted's, or for a session the product's."""
 
     noisy = False
 
-    def __init__(self, folder: Path, far: bool, build: Callable[[], Protocol]) -> None:
+    def __init__(self, folder: Path, far: bool, how: str, build: Callable[[], Protocol]) -> None:
         names = ("far", "near") if far else ("near", "far")
         mine, theirs = (load_or_make(folder / f"{name}.pem") for name in names)
         inner = Factory()
         inner.protocol = build  # type: ignore[assignment]
-        self.inner = TLSMemoryBIOFactory(PinnedTLS(mine, theirs.fingerprint), not far, inner, reactor)
+        make = TLSMemoryBIOFactory if how == "tls" else PromptTLSFactory
+        self.inner = make(PinnedTLS(mine, theirs.fingerprint), not far, inner, reactor)
 
     def buildProtocol(self, addr: Any) -> Any:
         protocol: Any = self.inner.buildProtocol(addr)
@@ -197,7 +199,7 @@ class Near:
 def far(folder: str, how: str, address: str) -> None:
     """The end that listens."""
     build = Sink if how == "tls" else lambda: OverSession(False)
-    listening = reactor.listenTCP(0, Secured(Path(folder), True, build), interface=address)
+    listening = reactor.listenTCP(0, Secured(Path(folder), True, how, build), interface=address)
     sys.stdout.write(f"{listening.getHost().port}\n")
     sys.stdout.flush()
     reactor.addReader(UntilEnd())
@@ -207,7 +209,7 @@ async def near(folder: str, how: str, address: str, port: str, pid: str, *tasks:
     """The end that connects; tasks are like ``bulk=268435456``."""
 
     def connect(protocol: Protocol) -> None:
-        reactor.connectTCP(address, int(port), Secured(Path(folder), False, lambda: protocol))
+        reactor.connectTCP(address, int(port), Secured(Path(folder), False, how, lambda: protocol))
 
     start: Callable[[Protocol], object] = connect
     if how == "session":

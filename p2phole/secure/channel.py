@@ -23,12 +23,12 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.addresses import Endpoint
-from p2phole.prompt import Prompt
+from p2phole.prompt import PromptTLSFactory
 from p2phole.secure.preface import NotAPreface, PrefaceReader, build
 from p2phole.secure.roles import Pairing
 from p2phole.secure.tls import PinnedTLS
@@ -228,9 +228,9 @@ class Channel(Protocol):
 
     def _start_tls(self, claim: Claim) -> None:
         link = self.link = SecureLink(self, claim.contest)
-        factory = TLSMemoryBIOFactory(claim.tls(), claim.pairing.leads, _Single(link), self.clock)
+        factory = PromptTLSFactory(claim.tls(), claim.pairing.leads, _Single(link), self.clock)
         self._tls = factory.buildProtocol(None)
-        self._tls.makeConnection(cast(ITransport, Prompt(self.transport)))
+        self._tls.makeConnection(cast(ITransport, self.transport))
 
     def _pass_on(self, data: bytes) -> None:
         if self._tls is None:

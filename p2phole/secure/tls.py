@@ -10,6 +10,9 @@ from zope.interface import implementer
 
 from p2phole.secure.identity import Credentials, fingerprint
 
+PARTIAL_WRITE = 1
+"""``SSL_MODE_ENABLE_PARTIAL_WRITE``, which pyOpenSSL sets and has no name for."""
+
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class PinnedTLS:
@@ -22,6 +25,8 @@ class PinnedTLS:
         # Either of the two alone still lets a resumed handshake skip the certificate.
         context.set_options(SSL.OP_NO_TICKET)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        # All of what is written is taken or nothing of it, so it takes one call however many records it makes.
+        context.clear_mode(PARTIAL_WRITE)
         context.use_certificate(credentials.certificate)
         context.use_privatekey(credentials.key)
 
