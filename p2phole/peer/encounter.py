@@ -295,6 +295,7 @@ class Encounter:
     def tell_connected(self, success: Success, seconds: float, attempts: int) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         self._worked = (Candidate("srflx", success.remote),)
+        self._company.ledger.proven(success.remote.ip, self._company.clock.seconds())
         self.conversation.attach(success, seconds, attempts)
         # That writes a file: whoever waits for the event need not wait for the disk.
         self._company.trust.connected(self.theirs, self.conversation.claimed)
