@@ -86,7 +86,7 @@ class BrokerLink:
         self._hurries = False
         """Whether the pause that passes is a short one."""
         self._tries = 0
-        """Since then."""
+        """Since then, or since the last one that was registered."""
         self._said = ("", 0.0)
         """Why the broker could not be reached, and when that was said last."""
         self._fail = fail
@@ -146,6 +146,8 @@ class BrokerLink:
     def _pause(self, failures: int) -> float:
         """Seconds until the next try: growing, and no less than the broker has asked for."""
         current, pause = self._registering.current, float(self._backoff(failures))
+        if failures <= 1:
+            self._tries = 0
         self._hurries = self._urgent() or (failures <= 1 and current is not None and current.was_cut_off)
         if self._hurries:
             pause = URGENT_PAUSE * self._random() * min(1.0, self._tries / 4)

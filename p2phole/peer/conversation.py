@@ -168,23 +168,21 @@ class Conversation:
         if self._newest is not None and self._session is not None:
             self._session.probe()
 
-    def make_way(self, endpoints: Sequence[Endpoint], here: Set[IPAddress]) -> bool:
-        """These are about to be dialled; ``here``: this machine's addresses.  True: not before the RST has arrived
-        that ends the old connection, or it would meet the SYN of the new one.
+    def make_way(self, endpoints: Sequence[Endpoint], here: Set[IPAddress]) -> None:
+        """These are about to be dialled; ``here``: this machine's addresses.
 
         There can't be two connections with the same ends: where the new one will have those of one that is
         doubtful, the doubtful one goes first.  Else it stays until the new one is proven.
         """
         path = self.path
         if path is None or path.remote not in endpoints or path.local.ip not in here:
-            return False
+            return
         if not self.is_healthy:
             for each in self._links:
                 each.link.channel.drop_unheard()
             self.hang_up("lost")
-            return True
-        self.probe()  # the other side may know more than this one
-        return False
+        else:
+            self.probe()  # the other side may know more than this one
 
     def _lives(self) -> None:
         self._cut_off_since = None

@@ -22,7 +22,6 @@ from p2phole.punch import birthday
 from p2phole.punch.attempt import DEADLINE, Attempt, Start, Success, attempt
 from p2phole.punch.birthday import Gate
 from p2phole.punch.candidates import forbidden, to_dial
-from p2phole.punch.dial import QUIET
 from p2phole.punch.ledger import SynLedger
 from p2phole.punch.prediction import calls_for_many_ports, calls_for_many_tries, order, takes_long
 from p2phole.punch.shared_port import SharedPort
@@ -34,6 +33,10 @@ from p2phole.wire.messages import Introduction, Letter
 
 MOST_DELAY = 2.0
 """Seconds that a broker may make us wait before a start."""
+CLEARED = 0.25
+"""Seconds by which a start comes later where there is a session already: what is left of the old connection has to be
+gone.  On both sides, whatever each of them knows of that: else the first SYNs of one of them meet a router that is
+still closed, and where that answers with RST, as many are lost as may be sent."""
 
 _log = Logger()
 
@@ -94,6 +97,8 @@ class Encounter:
         self._chance: IDelayedCall | None = None
         """When the attempt goes for many."""
         self._offended_at: float | None = None
+        self._looks = 0
+        """How often the mapping was to be learned anew; what comes of an earlier look is of no use any more."""
 
     @property
     def instance(self) -> str:
@@ -156,8 +161,9 @@ class Encounter:
             seconds=birthday.SECONDS if takes_long(presence.behaviour, message.nat) else DEADLINE,
             held=trust.demands_proof,
         )
-        if self._make_way(start):
-            start.delay += QUIET
+        self._make_way(start)
+        if self.conversation.is_open:
+            start.delay += CLEARED
         before = self._attempt
         self._end_attempt()
         for earlier in self._vouchings:
@@ -192,9 +198,9 @@ class Encounter:
         here = self._company.presence.surroundings
         return to_dial((*candidates, *self._worked), message.observed, here, proven)
 
-    def _make_way(self, start: Start) -> bool:
+    def _make_way(self, start: Start) -> None:
         here = self._company.presence.addresses
-        return self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
+        self.conversation.make_way([candidate.endpoint for candidate in start.candidates], here)
 
     def _refuted(self, why: str) -> None:
         """The other side has not proved what it has to."""
@@ -257,7 +263,16 @@ class Encounter:
 
     def refresh(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
-        self._company.presence.refresh().addCallback(lambda _: self.meeting.refreshed())
+        self._looks += 1
+        self._company.presence.refresh().addCallback(self._refreshed, self._looks)
+
+    def _refreshed(self, _: None, look: int) -> None:
+        if look != self._looks:
+            return
+        if self._company.presence.is_registered:
+            self.meeting.refreshed()
+        else:
+            self.meeting.broker_lost()
 
     def ask(self) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
@@ -284,6 +299,7 @@ class Encounter:
     def tell_connected(self, success: Success, seconds: float, attempts: int) -> None:
         """See :class:`~p2phole.peer.meeting.Actions`."""
         self._worked = (Candidate("srflx", success.remote),)
+        self._company.ledger.proven(success.remote.ip, self._company.clock.seconds())
         self.conversation.attach(success, seconds, attempts)
         # That writes a file: whoever waits for the event need not wait for the disk.
         self._company.trust.connected(self.theirs, self.conversation.claimed)

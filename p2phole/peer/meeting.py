@@ -214,6 +214,8 @@ def _build() -> Callable[[Round], Meeting]:
         if began and not round_.actions.is_connected():
             round_.actions.tell_failed("gone")
 
+    # Once it is there again, it introduces whoever has no connection, or has them ask.
+    @refreshing.upon(Meeting.broker_lost).to(quiet)
     @asked.upon(Meeting.broker_lost).to(quiet)
     def nobody_to_ask(meeting: Meeting, round_: Round) -> None:
         round_.stop_timer()
@@ -252,7 +254,7 @@ def _build() -> Callable[[Round], Meeting]:
     for state, inputs in (
         (quiet, (Meeting.refreshed, Meeting.absent, Meeting.broker_lost)),
         (punching, (Meeting.refreshed, Meeting.want, Meeting.absent, Meeting.broker_lost)),
-        (refreshing, (Meeting.requested, Meeting.want, Meeting.absent, Meeting.broker_lost)),
+        (refreshing, (Meeting.requested, Meeting.want, Meeting.absent)),
         (asked, (Meeting.refreshed, Meeting.requested, Meeting.want)),
         (resting, (Meeting.refreshed, Meeting.absent, Meeting.broker_lost)),
         (stopped, (Meeting.introduced, Meeting.requested, Meeting.want, Meeting.refreshed)),

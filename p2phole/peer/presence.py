@@ -119,6 +119,11 @@ class Presence:
     # -- what is known
 
     @property
+    def is_registered(self) -> bool:
+        """Whether there is a broker to ask."""
+        return self._link is not None
+
+    @property
     def surroundings(self) -> Surroundings:
         """Where this peer is now."""
         assert self._observer is not None

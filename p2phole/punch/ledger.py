@@ -3,6 +3,9 @@ the time comes in as a number of seconds.
 
 A broker may make up any number of members and name one address for all of them, so what is counted for one
 member is not enough.  A birthday has bounds of its own and is not counted here.
+
+Where somebody has proven who it is, the minute begins anew: these SYNs were wanted there.  Else who roams, or behind
+a NAT whose ports have to be guessed, could not come back more than four times in a minute.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class SynLedger:
         # When each SYN leaves, at the latest, in order.  The addresses are in the order of their last SYNs.
         self._by_address: dict[IPAddress, list[float]] = {}
         self._all: list[float] = []
+        self._proven: dict[IPAddress, float] = {}
 
     def wait(self, ip: IPAddress, now: float) -> float:
         """Seconds after which to ask again whether a SYN may leave for that address; 0: it may now."""
@@ -41,7 +45,7 @@ class SynLedger:
         if stamps is not None:
             waits += [
                 _until_fewer(stamps, PER_SECOND, SECOND, now),
-                _until_fewer(stamps, PER_MINUTE, MINUTE, now),
+                _until_fewer(stamps[self._wanted(ip, stamps) :], PER_MINUTE, MINUTE, now),
             ]
         elif len(self._by_address) >= MOST_ADDRESSES:
             oldest = next(iter(self._by_address.values()))
@@ -65,7 +69,12 @@ class SynLedger:
             if stamp in stamps:
                 stamps.remove(stamp)
         if not self._by_address.get(ip, [stamp]):
-            del self._by_address[ip]
+            self._drop(ip)
+
+    def proven(self, ip: IPAddress, now: float) -> None:
+        """There is a connection with somebody at that address who is the one that was sought."""
+        if ip in self._by_address:
+            self._proven[ip] = now
 
     def __len__(self) -> int:
         """How many addresses are remembered."""
@@ -77,7 +86,16 @@ class SynLedger:
             ip, stamps = next(iter(self._by_address.items()))
             if stamps[-1] > now - MINUTE:
                 return
-            del self._by_address[ip]
+            self._drop(ip)
+
+    def _drop(self, ip: IPAddress) -> None:
+        del self._by_address[ip]
+        self._proven.pop(ip, None)
+
+    def _wanted(self, ip: IPAddress, stamps: list[float]) -> int:
+        """How many of the first ones were before the last proof."""
+        at = self._proven.get(ip)
+        return 0 if at is None else bisect_right(stamps, at)
 
 
 def _until_fewer(stamps: list[float], most: int, seconds: float, now: float) -> float:

@@ -201,6 +201,21 @@ class BrokerLinkTests(SynchronousTestCase):
         self.network.run_until(lambda: current.was_cut_off, 5)
         self.assertLess(self.network.clock.seconds() - before, PRESSED_SILENCE + 3 * LOOK)
 
+    def test_lost_again_in_a_hurry(self) -> None:
+        """How often it was tried before the last registration does not count: the first try is made at once."""
+        self.listen()
+        link = self.link()
+        self.urgent = True
+        self.network.isolate(self.machine)
+        link.drop()
+        self.network.advance(8)
+        self.network.restore(self.machine)
+        self.network.run_until(lambda: self.registrations() == 2, 5)
+        link.drop()
+        before = self.network.clock.seconds()
+        self.network.run_until(lambda: self.registrations() == 3, 5)
+        self.assertLess(self.network.clock.seconds() - before, 0.2)
+
     def test_stopped_with_a_reset(self) -> None:
         self.listen()
         link = self.link()

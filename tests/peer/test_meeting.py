@@ -197,6 +197,16 @@ class RoundTests(MeetingTestCase):
         self.meeting.introduced(MESSAGE)
         self.assertEqual(self.log()[-2:], ["introduced", "start"])
 
+    def test_the_broker_is_gone_while_the_mapping_is_learned(self) -> None:
+        """Whether that comes to an end or not: when the broker is back, it has this side ask."""
+        self.meeting.want()
+        self.meeting.broker_lost()
+        self.meeting.refreshed()
+        self.assertEqual((self.log(), self.clock.getDelayedCalls()), (["refresh"], []))
+        self.meeting.requested()
+        self.meeting.refreshed()
+        self.assertEqual(self.log(), ["refresh", "ask"])
+
 
 class OtherSideTests(MeetingTestCase):
     def test_asks_while_we_are_at_it(self) -> None:

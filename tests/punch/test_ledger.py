@@ -47,6 +47,27 @@ class LedgerTests(SynchronousTestCase):
         self.assertAlmostEqual(self.ledger.wait(HERE, 25.0), MINUTE - 20.0)
         self.spend(PER_SECOND, now=5.001 + MINUTE)
 
+    def test_the_minute_begins_anew_with_a_proof_and_the_second_does_not(self) -> None:
+        for now in (5.0, 9.0):
+            self.spend(PER_SECOND, THERE, now)
+        self.ledger.proven(THERE, 9.0)
+        self.assertAlmostEqual(self.ledger.wait(THERE, 9.25), SECOND - 0.25)
+        for now in (11.0, 13.0):
+            self.spend(PER_SECOND, THERE, now)
+        self.assertAlmostEqual(self.ledger.wait(THERE, 15.0), MINUTE - 4.0)
+
+    def test_a_proof_is_for_its_address_and_forgotten_with_it(self) -> None:
+        for ip in (HERE, THERE):
+            self.spend(PER_SECOND, ip, 5.0)
+            self.spend(PER_SECOND, ip, 7.0)
+        self.ledger.proven(THERE, 7.5)
+        self.assertAlmostEqual(self.ledger.wait(HERE, 15.0), MINUTE - 10.0)
+        self.assertEqual(self.ledger.wait(THERE, 15.0), 0.0)
+        self.ledger.wait(HERE, 15.0 + MINUTE)
+        self.assertEqual((len(self.ledger), self.ledger._proven), (0, {}))
+        self.ledger.proven(THERE, 15.0 + MINUTE)
+        self.assertEqual(self.ledger._proven, {})
+
     def test_two_hundred_a_second_in_all(self) -> None:
         for number in range(ALL_PER_SECOND):
             self.spend(1, ip_address(number))

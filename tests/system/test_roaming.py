@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole import events
@@ -12,7 +15,9 @@ from p2phole.peer.broker_protocol import BrokerProtocol
 from p2phole.peer.trust import hashed
 from p2phole.secure.codes import Code
 from p2phole.wire.messages import Request, ToBroker, Update
+from tests.support.lan import Lan
 from tests.support.network import Firewall, Host, Nat
+from tests.support.packets import Packet
 from tests.system.world import Peer, World
 
 KINDS = {
@@ -85,6 +90,81 @@ class RebootTests(RoamingTestCase):
             world.until(lambda: resumed(peer), 5)  # noqa: B023
             [event] = resumed(peer)
             self.assertLess(event.seconds, 5)
+
+
+class Strict(Nat):
+    """What comes from inside and begins nothing is dropped; what comes from outside is answered with RST."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address, stray="reset")
+
+    def _answer_stray(self, packet: Packet, lan: Lan) -> None:
+        if lan is not self.inside:
+            super()._answer_stray(packet, lan)
+
+
+class AgainTests(RoamingTestCase):
+    """Routers that reboot as soon as the talk goes on, and two who talk all the time."""
+
+    TIMES = 8  # more than a minute's SYNs would do for, were none of them given back
+
+    def seconds(self, mine: Nat, theirs: Nat, down: float = 0.0, told: bool = False) -> Iterator[float]:
+        """From when the path is possible again until each side has heard what the other one said then.
+
+        ``told``: a RST tells bob at once that the connection is lost.
+        """
+        world = World()
+        alice, bob = world.peer(world.site("alice", mine)), world.peer(world.site("bob", theirs))
+        world.connected()
+        self.world, numbers = world, itertools.count()
+
+        def talk() -> None:
+            self.last = next(numbers)
+            for peer in (alice, bob):
+                peer.say(str(self.last))
+
+        talking = LoopingCall(talk)
+        talking.clock = world.clock
+        talking.start(0.05)
+        for _ in range(self.TIMES):
+            world.net.advance(1)
+            mine.reboot()
+            if told:
+                for conversation in bob.service._conversations:
+                    conversation.hang_up("lost")
+            if down:
+                world.net.isolate(alice.host)  # and not her router
+                world.net.advance(down)
+                world.net.restore(alice.host)
+            before, last = world.clock.seconds(), self.last
+            # Not each of these is said: while nobody is connected a console is not read.
+            world.until(lambda: all(int(peer.texts()[-1]) > last for peer in (alice, bob)), 30)  # noqa: B023
+            yield world.clock.seconds() - before
+        talking.stop()
+
+    def syns(self) -> int:
+        """All that the two have sent to each other's routers."""
+        packets = [each for each in self.world.net.packets if (each.flags, each.network) == ("SYN", "core")]
+        return sum(each.sender in ("alice", "bob") and each.destination.host[:4] == "203." for each in packets)
+
+    def test_both_reset(self) -> None:
+        """One side is told that the connection is lost, the other one has to find out.  Both begin at the same
+        moment all the same, so that hardly a SYN is refused."""
+        found = list(self.seconds(Strict("203.0.113.1"), Strict("203.0.113.2"), told=True))
+        self.assertLess(max(found), 5, found)
+        self.assertLessEqual(self.syns(), 4 * (1 + self.TIMES))
+
+    def test_ports_that_have_to_be_guessed(self) -> None:
+        for stray in ("silent", "reset"):
+            mine = Nat("203.0.113.1", "address-and-port-dependent", allocation="sequential", stray=stray)
+            found = list(self.seconds(mine, Nat("203.0.113.2", stray=stray)))
+            self.assertLess(max(found), 5, (stray, found))
+
+    def test_the_broker_is_lost_while_the_mapping_is_looked_at(self) -> None:
+        for down in (2.4, 3.0, 3.6):
+            mine = Nat("203.0.113.1", "address-and-port-dependent", allocation="sequential")
+            found = list(itertools.islice(self.seconds(mine, Nat("203.0.113.2"), down), 3))
+            self.assertLess(max(found), 5, (down, found))
 
 
 class SilenceTests(RoamingTestCase):
