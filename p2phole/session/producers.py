@@ -29,6 +29,11 @@ class Pulled:
         self._wanted = self._asked = False
         self._turn: IDelayedCall | None = None
 
+    def begin(self) -> None:
+        """Ask it for the first time, at once, as TCP does."""
+        self._wanted = self._asked = True
+        self._producer.resumeProducing()
+
     def wrote(self) -> None:
         """Something was written."""
         self._asked = False
@@ -36,7 +41,7 @@ class Pulled:
             self.resumeProducing()
 
     def resumeProducing(self) -> None:
-        """See :class:`IPushProducer`: from the next turn on."""
+        """See :class:`IPushProducer`: in the next turn."""
         self._wanted = True
         if self._turn is None:
             self._turn = self._clock.callLater(0, self._pull)
@@ -96,8 +101,8 @@ class Feeder:
             self._producer = cast(IPushProducer, producer)
         else:
             self._producer = Pulled(self._clock, cast(IPullProducer, producer), self._failed)
-            self._producer.resumeProducing()
-        if self._full:
+            self._producer.begin()
+        if self._full and self._producer is not None:
             self._producer.pauseProducing()
 
     def wrote(self) -> None:

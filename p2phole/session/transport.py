@@ -133,11 +133,13 @@ class StreamTransport:
         if self.stream is not None:
             self.stream.abort()
 
-    def getPeer(self) -> IAddress:
+    # Not of TCP, as with Twisted's UNIX sockets, which are ITCPTransports as well.
+
+    def getPeer(self) -> IAddress:  # type: ignore[override]
         """See :class:`ITransport`."""
         return self._peer
 
-    def getHost(self) -> IAddress:
+    def getHost(self) -> IAddress:  # type: ignore[override]
         """See :class:`ITransport`."""
         return self._host
 
@@ -264,7 +266,9 @@ class StreamTransport:
 
     def _reason(self, error: P2pholeError | None) -> Exception:
         # Who has closed and sent everything is done, as with TCP, though the other side then breaks it off.
-        done = isinstance(error, Aborted) and self.disconnecting and self.stream is not None and self.stream.sent_all
+        done = (
+            isinstance(error, Aborted) and self.disconnecting and self.stream is not None and self.stream.sent_all
+        )
         if error is None or done:
             return ConnectionDone()
         return ConnectionAborted(str(error)) if isinstance(error, GivenUp) else ConnectionLost(str(error))

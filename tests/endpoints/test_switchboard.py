@@ -181,6 +181,22 @@ class CallTests(SynchronousTestCase):
             self.assertIsInstance(self.answers.built[-1].reason.value, ConnectionLost)
             port.stopListening()
 
+    def test_the_protocol_fails_when_it_is_connected(self) -> None:
+        class Failing(Keeper):
+            def connectionMade(self) -> None:
+                raise ZeroDivisionError
+
+        self.listen()
+        self.patch(Counting, "protocol", Failing)
+        self.patch(self.answers, "protocol", Keeper)
+        connecting = self.connect()
+        self.pair.flush()
+        self.failureResultOf(connecting, ZeroDivisionError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.nothing_is_left()
+        for end in (self.calls.built[-1], self.answers.built[-1]):
+            self.assertIsInstance(end.reason.value, (ZeroDivisionError, ConnectionLost))
+
     def test_nobody_answers(self) -> None:
         self.listen()
         self.pair.flush()

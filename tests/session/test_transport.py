@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IConsumer, IHalfCloseableProtocol, IPushProducer, ITransport
+from twisted.internet.interfaces import IAddress, IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.protocols.basic import FileSender, LineReceiver
@@ -110,7 +110,7 @@ class TransportTestCase(SynchronousTestCase):
 class ProtocolTests(TransportTestCase):
     def test_interfaces(self) -> None:
         transport, _ = self.joined(Keeper(), Keeper())
-        for interface in (ITransport, IConsumer, IPushProducer):
+        for interface in (ITCPTransport, IConsumer, IPushProducer):
             verifyObject(interface, transport)
         self.assertEqual((transport.getHost(), transport.getPeer()), (ALICE, BOB))
         self.assertEqual((hash(ALICE) == hash(PeerAddress("alice", "a" * 64)), ALICE == BOB), (True, False))
@@ -326,7 +326,8 @@ class ProducerTests(TransportTestCase):
     def test_a_pull_producer_that_fails(self) -> None:
         class Failing(Producer):
             def resumeProducing(self) -> None:
-                raise ZeroDivisionError
+                self.transport.write(bytes(1 // self.chunks))
+                self.chunks -= 1
 
         here, there = Keeper(), Keeper()
         transport, _ = self.joined(here, there)
