@@ -127,8 +127,8 @@ class RudeSession(Session):
         return attachment
 
 
-SPREAD = 0.15
-"""Seconds from one such member to the next."""
+SPREAD = 0.05
+"""Seconds until the next such member comes, once one is connected."""
 LAST_SECONDS = 3.0
 """For what the last one has said."""
 
@@ -148,9 +148,9 @@ def flood(arguments: Namespace) -> Told:
         def happened(event: events.Event) -> None:
             if isinstance(event, events.Connected):
                 did["connected"] += 1
-                if name not in met and len(met) == len(names) - 1:
-                    reactor.callLater(LAST_SECONDS, reactor.stop)  # type: ignore[attr-defined]
-                met.add(name)
+                if name not in met:
+                    met.add(name)
+                    following()
                 [partner] = [each for each in puppet.service._members if each.instance == event.instance]
                 link = partner.conversation.link
                 assert link is not None and link.transport is not None
@@ -174,11 +174,17 @@ def flood(arguments: Namespace) -> Told:
 
         puppet.service.introduced = introduced  # type: ignore[method-assign]
 
+    def following() -> None:
+        """One after the other: how much of it is there at a time is not for the machine to say."""
+        if len(met) < len(names):
+            reactor.callLater(SPREAD, begin, names[len(met)])  # type: ignore[attr-defined]
+        else:
+            reactor.callLater(LAST_SECONDS, reactor.stop)  # type: ignore[attr-defined]
+
     make_session: list[Any] = [None]
     puppets: list[Puppet] = []
     conversation.Session = lambda *given: make_session[0](*given)  # type: ignore[misc,assignment]
-    for number, name in enumerate(names):
-        reactor.callLater(number * SPREAD, begin, name)  # type: ignore[attr-defined]
+    following()
     play(arguments.seconds)
     return {"rules": len(names), "connected": 0, **did}
 
