@@ -140,11 +140,6 @@ def flood(arguments: Namespace) -> Told:
     met: set[str] = set()
 
     def begin(name: str) -> None:
-        def make(*given: Any) -> RudeSession:
-            session = RudeSession(*given)
-            session.rude = RUDE[name]  # type: ignore[method-assign]
-            return session
-
         def happened(event: events.Event) -> None:
             if isinstance(event, events.Connected):
                 did["connected"] += 1
@@ -160,15 +155,13 @@ def flood(arguments: Namespace) -> Told:
                     # Once more, so that the other side greets one that it knows.
                     reactor.callLater(0.3, link.channel.drop)  # type: ignore[attr-defined]
 
-        make_session[0] = make
         puppet = Puppet(
             arguments.broker, name, arguments.room, secret_of(arguments.secret_file), happened=happened
         )
-        puppets.append(puppet)
+        rules[puppet.service] = RUDE[name]
         own = puppet.service.introduced
 
         def introduced(message: Any) -> None:
-            make_session[0] = make
             if message.name not in names:  # not among themselves
                 own(message)
 
@@ -181,9 +174,13 @@ def flood(arguments: Namespace) -> Told:
         else:
             reactor.callLater(LAST_SECONDS, reactor.stop)  # type: ignore[attr-defined]
 
-    make_session: list[Any] = [None]
-    puppets: list[Puppet] = []
-    conversation.Session = lambda *given: make_session[0](*given)  # type: ignore[misc,assignment]
+    def make(clock: Any, ident: str, leads: bool, user: Any, *given: Any) -> RudeSession:
+        session = RudeSession(clock, ident, leads, user, *given)
+        session.rude = rules[user._peer]  # type: ignore[method-assign]
+        return session
+
+    rules: dict[Any, Rude] = {}
+    conversation.Session = make  # type: ignore[misc,assignment]
     following()
     play(arguments.seconds)
     return {"rules": len(names), "connected": 0, **did}
