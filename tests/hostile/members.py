@@ -127,8 +127,8 @@ class RudeSession(Session):
         return attachment
 
 
-SPREAD = 0.15
-"""Seconds from one such member to the next."""
+SPREAD = 0.05
+"""Seconds until the next such member comes, once one is connected."""
 LAST_SECONDS = 3.0
 """For what the last one has said."""
 
@@ -140,17 +140,12 @@ def flood(arguments: Namespace) -> Told:
     met: set[str] = set()
 
     def begin(name: str) -> None:
-        def make(*given: Any) -> RudeSession:
-            session = RudeSession(*given)
-            session.rude = RUDE[name]  # type: ignore[method-assign]
-            return session
-
         def happened(event: events.Event) -> None:
             if isinstance(event, events.Connected):
                 did["connected"] += 1
-                if name not in met and len(met) == len(names) - 1:
-                    reactor.callLater(LAST_SECONDS, reactor.stop)  # type: ignore[attr-defined]
-                met.add(name)
+                if name not in met:
+                    met.add(name)
+                    following()
                 [partner] = [each for each in puppet.service._members if each.instance == event.instance]
                 link = partner.conversation.link
                 assert link is not None and link.transport is not None
@@ -160,25 +155,33 @@ def flood(arguments: Namespace) -> Told:
                     # Once more, so that the other side greets one that it knows.
                     reactor.callLater(0.3, link.channel.drop)  # type: ignore[attr-defined]
 
-        make_session[0] = make
         puppet = Puppet(
             arguments.broker, name, arguments.room, secret_of(arguments.secret_file), happened=happened
         )
-        puppets.append(puppet)
+        rules[puppet.service] = RUDE[name]
         own = puppet.service.introduced
 
         def introduced(message: Any) -> None:
-            make_session[0] = make
             if message.name not in names:  # not among themselves
                 own(message)
 
         puppet.service.introduced = introduced  # type: ignore[method-assign]
 
-    make_session: list[Any] = [None]
-    puppets: list[Puppet] = []
-    conversation.Session = lambda *given: make_session[0](*given)  # type: ignore[misc,assignment]
-    for number, name in enumerate(names):
-        reactor.callLater(number * SPREAD, begin, name)  # type: ignore[attr-defined]
+    def following() -> None:
+        """One after the other: how much of it is there at a time is not for the machine to say."""
+        if len(met) < len(names):
+            reactor.callLater(SPREAD, begin, names[len(met)])  # type: ignore[attr-defined]
+        else:
+            reactor.callLater(LAST_SECONDS, reactor.stop)  # type: ignore[attr-defined]
+
+    def make(clock: Any, ident: str, leads: bool, user: Any, *given: Any) -> RudeSession:
+        session = RudeSession(clock, ident, leads, user, *given)
+        session.rude = rules[user._peer]  # type: ignore[method-assign]
+        return session
+
+    rules: dict[Any, Rude] = {}
+    conversation.Session = make  # type: ignore[misc,assignment]
+    following()
     play(arguments.seconds)
     return {"rules": len(names), "connected": 0, **did}
 

@@ -52,7 +52,7 @@ PEER = {
     "deaf": Mode("registers, asks for much, and never reads", "crowds", 15, 500),
     "scanner": Mode("looks for an answer at a direct port without knowing anything", "noise", 5.5),
     "burn-codes": Mode("asks for numbers of codes, and guesses at those of others", "strangers", 10, 200),
-    "flood": Mode("as an authenticated member, breaks each rule of the direct protocol", "members", 60),
+    "flood": Mode("as an authenticated member, breaks each rule of the direct protocol", "members", 120),
     "reflect": Mode("as a member, names forbidden addresses and a third party's as its own", "strangers", 10, 8),
 }
 MODES = {"broker": BROKER, "peer": PEER}
