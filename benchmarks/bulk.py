@@ -1,4 +1,4 @@
-"""The session beside a bare Twisted TLS transport: bulk in writes of 64 KiB, and round trips of 64 bytes.
+"""The session, on the TLS of a direct connection, beside Twisted's own: writes of 64 KiB, round trips of 64 bytes.
 
 ``python -m benchmarks.bulk [MIB [ROUNDS]] [--loopback] [--crowd] [--programs] [--plot FILE]`` prints tables: two
 processes on loopback, and in two network namespaces with a veth pair (as root; ``--loopback`` leaves them out).

@@ -1,6 +1,6 @@
 """Frames in turn: however many come together, other connections of the process get theirs in between.
 
-A read of 64 KiB is one frame in bulk, and four thousand of somebody who sends the smallest there are.
+A TLS record is a quarter of a frame in bulk, and a thousand frames of somebody who sends the smallest there are.
 """
 
 from __future__ import annotations
