@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any
 
 IDLE, INTERVAL, PROBES = 20, 10, 3
@@ -18,9 +19,7 @@ def keep_alive(transport: Any) -> None:
     Probes every 20 s also keep a NAT's mapping: many forget an idle one within minutes.
     """
     transport.setTcpKeepAlive(True)
-    while hasattr(transport, "transport"):  # TLS stands on the transport that has the socket
-        transport = transport.transport
-    handle = transport.getHandle()
+    handle = _handle(transport)
     for name, value in (
         ("TCP_KEEPIDLE", IDLE),
         ("TCP_KEEPINTVL", INTERVAL),
@@ -29,3 +28,18 @@ def keep_alive(transport: Any) -> None:
     ):
         if hasattr(socket, name):
             handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def reset_when_closed(transport: Any) -> None:
+    """Close with RST, also where the other side has closed first (``SO_LINGER`` with no time).
+
+    A FIN whose acknowledgement does not come, since the path has died at the same moment, would hold the 4-tuple
+    for minutes (Linux: LAST_ACK), and the next connection has the same ends.
+    """
+    _handle(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _handle(transport: Any) -> Any:
+    while hasattr(transport, "transport"):  # TLS stands on the transport that has the socket
+        transport = transport.transport
+    return transport.getHandle()

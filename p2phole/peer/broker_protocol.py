@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from p2phole import __version__
 from p2phole.addresses import Endpoint
 from p2phole.errors import RemoteProtocolError
-from p2phole.keepalive import keep_alive
+from p2phole.keepalive import keep_alive, reset_when_closed
 from p2phole.text import harmless
 from p2phole.vitals import Pulse, vitals
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
@@ -219,6 +219,7 @@ class BrokerProtocol(LineReceiver):
         transport = cast(ITCPTransport, self.transport)
         transport.setTcpNoDelay(True)
         keep_alive(transport)
+        reset_when_closed(transport)
         self._pulse.start()
         self.expect_answer()
         self.send(Hello(PROTOCOL_VERSION, f"p2phole {__version__}"))

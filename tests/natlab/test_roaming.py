@@ -78,8 +78,8 @@ class RebootTests(RoamingCase):
         self.check(reset, reset)
 
     def test_carriers(self) -> None:
-        """Two homes behind carriers that reset, one of which forgets all: what the homes' routers still know may keep
-        the new connection out, until a side goes on from another port."""
+        """Two homes behind carriers that reset, one of which forgets all: what the homes' routers still know may
+        keep the new connection out, until a side goes on from another port."""
         reset = CarrierHome(Masquerade(stray="reset"), Behaviour(filtering=APD, stray="reset"))
         with self.talk(reset, reset) as talk:
             found = talk.interrupt("a carrier's NAT", lambda: self.lab.reboot_carrier("alice-carrier"))

@@ -163,8 +163,8 @@ class AgainTests(RoamingTestCase):
 
 
 class Stale(Nat):
-    """Takes what comes from where a connection was for a part of that, as a Linux may for 10 s after a RST, and each
-    time anew: what it lets out is none of its business."""
+    """Takes what comes from where a connection was for a part of that, as a Linux may for 10 s after a RST, and
+    each time anew: what it lets out is none of its business."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address, stray="reset")
