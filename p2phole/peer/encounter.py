@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -185,7 +185,9 @@ class Encounter:
         self._attempt = (machine, start)
         if self.conversation.is_open:
             patience = REFUSED if company.mine > self.theirs else 2 * REFUSED
-            self._refused = company.clock.callLater(start.delay + patience, self._look_for_refusals, start)
+            self._refused = company.clock.callLater(
+                start.delay + patience, self._look_for_refusals, start, patience
+            )
         company.acceptor.expect(start.claim)
         presence.discovered().addCallback(lambda _: self._meet_by_chance(start, message))
         vouching = Vouching(
@@ -264,11 +266,17 @@ class Encounter:
         else:
             self.meeting.round_failed(word)
 
-    def _look_for_refusals(self, start: Start) -> None:
+    def _look_for_refusals(self, start: Start, patience: float, bad: Set[str] = frozenset({"refused"})) -> None:
         self._refused = None
         outcomes = set(start.report().outcomes.values())
-        if "refused" in outcomes and not outcomes & {"connected", "elsewhere"}:
+        if outcomes & {"connected", "elsewhere"}:
+            return
+        if outcomes & bad:
             self._company.refused()
+        elif patience == REFUSED:
+            # The leader looks twice: a router behind another one may keep to itself what it refuses.
+            bad = frozenset({"refused", "silent"})
+            self._refused = self._company.clock.callLater(patience * 2, self._look_for_refusals, start, 0.0, bad)
 
     def _end_attempt(self) -> None:
         refused, self._refused = self._refused, None

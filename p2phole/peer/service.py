@@ -68,7 +68,7 @@ USE_SECONDS = 2.0
 """Time for what runs on this peer to end in order, before it leaves."""
 DOUBT_SECONDS = 0.5
 """How long a doubt about the broker connection need not be raised again."""
-MOVED_SECONDS = 30.0
+MOVED_SECONDS = 10.0
 """Seconds before the port is changed once more."""
 MOST_HURRYING = 32
 """Sessions that may try again and again, with short rests only: more would be too much for the broker."""
