@@ -20,12 +20,13 @@ from collections.abc import Callable
 
 from tests.natlab.behaviour import APD, EI, Behaviour
 from tests.natlab.laboratory import Laboratory, unavailable
-from tests.natlab.nats import Nat
+from tests.natlab.nats import CarrierHome, Nat
 from tests.natlab.roaming import Disruptions, Interruption, Transfer, cuts, rebooted_and_brokerless, talking
 from tests.natlab.routers import Masquerade
 from tests.natlab.scenario import ScenarioError, start_broker
 from tests.natlab.sites import Open, Profile
 
+_DOUBLE = CarrierHome(Masquerade(stray="reset"), Behaviour(filtering=APD, stray="reset"))
 PAIRS: dict[str, tuple[Profile, Profile]] = {
     "Linux, silent": (Masquerade(strict=True), Masquerade(strict=True)),
     "Linux, resets": (Masquerade(strict=True, stray="reset"), Masquerade(strict=True, stray="reset")),
@@ -35,6 +36,13 @@ PAIRS: dict[str, tuple[Profile, Profile]] = {
     "EIM, APDF, ports kept": (Nat(), Nat()),
     "EIM, APDF, random ports": (Nat(Behaviour(allocation="random")), Nat(Behaviour(allocation="random"))),
     "symmetric, sequential, with EIM": (Nat(Behaviour(mapping=APD, allocation="sequential")), Nat()),
+    "symmetric, resets, with Linux": (
+        Nat(Behaviour(mapping=APD, allocation="sequential", stray="reset")),
+        Masquerade(strict=True, stray="reset"),
+    ),
+    "another address each time, with EIM": (Nat(Behaviour(pool=4, pooling="arbitrary")), Nat()),
+    "two NATs, the outer one resets": (_DOUBLE, Masquerade(strict=True, stray="reset")),
+    "two NATs on both sides": (_DOUBLE, _DOUBLE),
 }
 MOST_TRIALS, MOST_CUTS, MOST_MESSAGES = 50, 200, 100_000
 MOST_MEBIBYTES, TRANSFER_SECONDS = 4096, 1200.0
@@ -42,21 +50,31 @@ RATE = 100
 """Messages a second of each side, where they are counted."""
 
 
-def disruptions_of(disruptions: Disruptions) -> dict[str, Callable[[], None]]:
+def disruptions_of(lab: Laboratory, disruptions: Disruptions) -> dict[str, Callable[[], None]]:
     """What is tried with each pair."""
+
+    def twice() -> None:
+        disruptions.reboot("alice")
+        time.sleep(1.5)
+        disruptions.reboot("alice")
 
     def with_broker() -> None:
         disruptions.kill_broker()
         disruptions.reboot("alice", seconds=1.0)
         disruptions.restart_broker()
 
-    return {
+    tried: dict[str, Callable[[], None]] = {
         "one router": lambda: disruptions.reboot("alice"),
         "both routers": lambda: disruptions.reboot("alice", "bob"),
         "one router, down 10 s": lambda: disruptions.reboot("alice", seconds=10.0),
         "one router and the broker": with_broker,
-        "silence of 8 s": lambda: disruptions.blackhole("alice", "bob", 8.0),
+        "one router, twice": twice,
     }
+    if lab.carriers:
+        tried["a carrier's NAT"] = lambda: lab.reboot_carrier("alice-carrier")
+    else:
+        tried["silence of 8 s"] = lambda: disruptions.blackhole("alice", "bob", 8.0)
+    return tried
 
 
 def measure(trials: int) -> dict[tuple[str, str], list[Interruption | None]]:
@@ -66,7 +84,7 @@ def measure(trials: int) -> dict[tuple[str, str], list[Interruption | None]]:
         with Laboratory(seed=1) as lab:
             disruptions = Disruptions(lab, start_broker(lab))
             sites = [lab.site(each, profile) for each, profile in zip(("alice", "bob"), pair, strict=True)]
-            tried = disruptions_of(disruptions) if not isinstance(pair[1], Open) else {}
+            tried = disruptions_of(lab, disruptions) if not isinstance(pair[1], Open) else {}
             tried = tried or {"one router": lambda disruptions=disruptions: disruptions.reboot("alice")}
             try:
                 with talking(lab, sites[0], sites[1]) as talk:

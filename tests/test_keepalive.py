@@ -5,7 +5,7 @@ import socket
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2phole.keepalive import keep_alive
+from p2phole.keepalive import keep_alive, leave_nothing
 from tests.doubles import Wire
 
 
@@ -41,3 +41,29 @@ class KeepAliveTests(SynchronousTestCase):
         wire = Wire(Clock())
         keep_alive(wire)
         self.assertEqual({name for _, name in wire.socket.options}, {socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT})
+
+
+class ResetTests(SynchronousTestCase):
+    def test_nothing_is_left_where_the_other_side_has_closed_first(self) -> None:
+        """Another connection with the same ends can be made at once, whatever the other side still says."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            for reset in (False, True):
+                client = socket.create_connection(server.getsockname())
+                accepted, ends = server.accept()[0], (client.getsockname(), client.getpeername())
+                if reset:
+                    wire = Wire(Clock())
+                    wire.socket = client  # type: ignore[assignment]
+                    leave_nothing(wire)
+                client.close()
+                self.assertIs(self.can_connect(*ends), reset)
+                accepted.close()
+
+    def can_connect(self, here: tuple[str, int], there: tuple[str, int]) -> bool:
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                again.bind(here)
+                again.connect(there)
+            except OSError:
+                return False
+        return True

@@ -68,13 +68,13 @@ def authorities(path: Path) -> Any:
 
 class BrokerLink:
     """The registration with one broker.  ``fail`` hears, before the first one only, of what will not get
-    better by itself; all else is tried again."""
+    better by itself; all else is tried again.  ``binding``: from which port to connect, asked each time."""
 
     def __init__(
         self,
         reactor: Any,
         address: BrokerAddress,
-        binding: Any,
+        binding: Callable[[], Any],
         room: Room,
         random: Callable[[], float],
         fail: Callable[[LocalError], None],
@@ -92,12 +92,16 @@ class BrokerLink:
         self._fail = fail
         self._seconds = reactor.seconds
         self._backoff = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, jitter=random)
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(
-            reactor, address.host, address.port, CONNECT_SECONDS, bindAddress=binding
-        )
+        options = None
         if address.tls:
             root = authorities(address.ca) if address.ca is not None else None
-            endpoint = wrapClientTLS(optionsForClientTLS(address.host, trustRoot=root), endpoint, reactor)
+            options = optionsForClientTLS(address.host, trustRoot=root)
+
+        def endpoint() -> IStreamClientEndpoint:
+            where = (address.host, address.port, CONNECT_SECONDS)
+            plain: IStreamClientEndpoint = HostnameEndpoint(reactor, *where, bindAddress=binding())
+            return plain if options is None else wrapClientTLS(options, plain, reactor)
+
         self._registering = _Registering(
             endpoint, lambda: BrokerProtocol(reactor, room), self._failed, address, self._bounded
         )
@@ -208,7 +212,7 @@ class _Registering:
 
     def __init__(
         self,
-        endpoint: IStreamClientEndpoint,
+        endpoint: Callable[[], IStreamClientEndpoint],
         build: Callable[[], BrokerProtocol],
         failed: Callable[[Failure], None],
         address: BrokerAddress,
@@ -231,7 +235,7 @@ class _Registering:
         return registering.addErrback(self._tell)
 
     async def _register(self, factory: IProtocolFactory) -> IProtocol:
-        link: Any = await self._bounded(self._endpoint.connect(_Builder(self._build)))
+        link: Any = await self._bounded(self._endpoint().connect(_Builder(self._build)))
         self.current = link
         problem = await link.settled
         if problem is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -34,9 +34,16 @@ from p2phole.wire.messages import Introduction, Letter
 MOST_DELAY = 2.0
 """Seconds that a broker may make us wait before a start."""
 CLEARED = 0.25
-"""Seconds by which a start comes later where there is a session already: what is left of the old connection has to be
-gone.  On both sides, whatever each of them knows of that: else the first SYNs of one of them meet a router that is
-still closed, and where that answers with RST, as many are lost as may be sent."""
+"""Seconds by which a start comes later where there is a session already: what is left of the old connection has to
+be gone.  On both sides, whatever each of them knows of that: else the first SYNs of one of them meet a router that
+is still closed, and where that answers with RST, as many are lost as may be sent."""
+REFUSED = 0.8
+"""Seconds after which a start that is refused all the time is helped; the follower waits twice as long.
+
+Two Linux routers may each take the other side's SYNs for part of a connection that has ended.  They forget it
+after 10 s in which nothing comes, and each refusal begins these anew (nf_conntrack_proto_tcp.c,
+TCP_CONNTRACK_CLOSE).  Another port is another connection, of which no router knows anything.
+"""
 
 _log = Logger()
 
@@ -71,6 +78,9 @@ class Company(Interface):
     def suspected(self, encounter: Encounter) -> None:
         """The connection may be dead: another one is wanted."""
 
+    def refused(self) -> None:
+        """Where both sides were, routers know of another connection: go elsewhere, if that may be."""
+
     def may_hurry(self) -> bool:
         """Whether so few sessions wait that each of them may try without long rests."""
 
@@ -91,6 +101,7 @@ class Encounter:
         self._round = Round(self, company.clock, company.random, company.ledger)
         self.meeting = meeting(self._round)
         self._attempt: tuple[Attempt, Start] | None = None
+        self._refused: IDelayedCall | None = None
         self._vouchings: list[Vouching] = []
         """The proof of the attempt, and of earlier ones what is not over."""
         self._early: deque[Letter] = deque(maxlen=MOST_LETTERS)
@@ -174,6 +185,11 @@ class Encounter:
             before[1].hand_over(start)
             before[0].cancel()
         self._attempt = (machine, start)
+        if self.conversation.is_open:
+            patience = REFUSED if company.mine > self.theirs else 2 * REFUSED
+            self._refused = company.clock.callLater(
+                start.delay + patience, self._look_for_refusals, start, patience
+            )
         company.acceptor.expect(start.claim)
         presence.discovered().addCallback(lambda _: self._meet_by_chance(start, message))
         vouching = Vouching(
@@ -252,7 +268,22 @@ class Encounter:
         else:
             self.meeting.round_failed(word)
 
+    def _look_for_refusals(self, start: Start, patience: float, bad: Set[str] = frozenset({"refused"})) -> None:
+        self._refused = None
+        outcomes = set(start.report().outcomes.values())
+        if outcomes & {"connected", "elsewhere"}:
+            return
+        if outcomes & bad:
+            self._company.refused()
+        elif patience == REFUSED:
+            # The leader looks twice: a router behind another one may keep to itself what it refuses.
+            bad = frozenset({"refused", "silent"})
+            self._refused = self._company.clock.callLater(patience * 2, self._look_for_refusals, start, 0.0, bad)
+
     def _end_attempt(self) -> None:
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            refused.cancel()
         for vouching in self._vouchings:
             vouching.abandon()
         if self._chance is not None and self._chance.active():

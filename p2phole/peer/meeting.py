@@ -28,6 +28,8 @@ FIRST_REST, LONGEST_REST = 30.0, 600.0
 """Seconds between two rounds, doubling."""
 AWAITED_REST = 3.0
 """The same, always, while a session waits to go on: whoever uses it wants to know at once when there is a way."""
+REFUSED_REST = 11.0
+"""The same, where all was refused: Linux routers forget in 10 s of silence what may be in the way."""
 
 
 class Meeting(Interface):
@@ -139,7 +141,8 @@ class Round:
         began, self.starts = self.starts, 0
         self.stop_timer()
         # A little jitter, so that the pairs of a large room do not all come back at once.
-        rest = AWAITED_REST if self.actions.is_awaited() else self.rest
+        awaited = REFUSED_REST if why == "refused" else AWAITED_REST
+        rest = awaited if self.actions.is_awaited() else self.rest
         self.timer = self.clock.callLater(rest * (1 + self.random() / 10), meeting.want)
         if rest == self.rest:
             self.rest = min(self.rest * 2, LONGEST_REST)

@@ -68,6 +68,8 @@ USE_SECONDS = 2.0
 """Time for what runs on this peer to end in order, before it leaves."""
 DOUBT_SECONDS = 0.5
 """How long a doubt about the broker connection need not be raised again."""
+MOVED_SECONDS = 10.0
+"""Seconds before the port is changed once more."""
 MOST_HURRYING = 32
 """Sessions that may try again and again, with short rests only: more would be too much for the broker."""
 
@@ -120,6 +122,8 @@ class PeerService(Service):
         self._lost: tuple[str, float] | None = None
         self._doubted = -DOUBT_SECONDS
         """When the broker connection was doubted last."""
+        self._moved = -MOVED_SECONDS
+        """When the port was changed last."""
         self._warned = self._has_begun = False
         self._alone: Deferred[None] | None = None
         """While stopping: fires when no link is left."""
@@ -147,7 +151,7 @@ class PeerService(Service):
             self._broker = BrokerLink(
                 self._reactor,
                 settings.broker,
-                self.port.binding,
+                lambda: self.port.binding,
                 self,
                 self.random,
                 self.fail,
@@ -360,6 +364,16 @@ class PeerService(Service):
                 self.presence.tell_broker()
                 self._link.press()
             encounter.meeting.want()
+
+    def refused(self) -> None:
+        """See :class:`~p2phole.peer.encounter.Company`."""
+        now = self.clock.seconds()
+        # What the router was asked to map is worth more.
+        if self._settings.map_port or now < self._moved + MOVED_SECONDS or not self.port.move():
+            return
+        self._moved = now
+        _log.info("What was before is in the way of another connection: going on from another port.")
+        self._broker.drop()
 
     def _is_urgent(self) -> bool:
         return any(conversation.is_awaited for conversation in self._conversations)

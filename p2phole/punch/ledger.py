@@ -4,8 +4,8 @@ the time comes in as a number of seconds.
 A broker may make up any number of members and name one address for all of them, so what is counted for one
 member is not enough.  A birthday has bounds of its own and is not counted here.
 
-Where somebody has proven who it is, the minute begins anew: these SYNs were wanted there.  Else who roams, or behind
-a NAT whose ports have to be guessed, could not come back more than four times in a minute.
+Where somebody has proven who it is, the minute begins anew: these SYNs were wanted there.  Else who roams, or is
+behind a NAT whose ports have to be guessed, could not come back more than four times in a minute.
 """
 
 from __future__ import annotations

@@ -53,22 +53,41 @@ class SharedPort:
         check_free: Callable[[int], None] | None = None,
     ) -> None:
         self._reactor = cast(BindingReactor, reactor)
+        self._factory = factory
+        self._is_named = port != 0
         if port:
             (check_free or require_free)(port)
+        self._listening = self._listen(port)
+        self.port = _number(self._listening)
+
+    def _listen(self, port: int) -> IListeningPort:
         try:
             # "::" takes IPv4 as well (IPV6_V6ONLY is off by default).
-            self._listening = self._listen("::", port, factory)
+            return self._listen_on("::", port)
         except CannotListenError:
             # IPv6 may be switched off in this kernel; or the port is taken, which the second try tells.
             try:
-                self._listening = self._listen("0.0.0.0", port, factory)
+                return self._listen_on("0.0.0.0", port)
             except CannotListenError as error:
                 raise _taken(port, error.socketError) from None
-        self.port = int(getattr(self._listening.getHost(), "port", 0))
 
-    def _listen(self, interface: str, port: int, factory: ServerFactory) -> IListeningPort:
+    def _listen_on(self, interface: str, port: int) -> IListeningPort:
         binding = makeBinding(interface, port, reuseAddress=True, reusePort=True)
-        return self._reactor.listenTCP(binding, factory, backlog=BACKLOG, interface=interface)
+        return self._reactor.listenTCP(binding, self._factory, backlog=BACKLOG, interface=interface)
+
+    def move(self) -> bool:
+        """Take another port, and let go of this one; its connections live on.  False: not where somebody has named
+        the port, or where there is no other one."""
+        if self._is_named:
+            return False
+        before = self._listening
+        try:
+            self._listening = self._listen(0)
+        except PortTaken:
+            return False
+        self.port = _number(self._listening)
+        before.stopListening()
+        return True
 
     @property
     def binding(self) -> object:
@@ -116,6 +135,10 @@ def require_free(port: int) -> None:
             trial.listen(1)
         except OSError as error:
             raise _taken(port, error) from None
+
+
+def _number(listening: IListeningPort) -> int:
+    return int(getattr(listening.getHost(), "port", 0))
 
 
 def _taken(port: int, error: OSError) -> PortTaken:

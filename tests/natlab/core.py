@@ -202,6 +202,10 @@ class Core:
         """Loss on a site's link, each way."""
         self._links[site].loss = probability
 
+    def do_narrow(self, site: str, largest: int) -> None:
+        """Have a site's link swallow larger packets, each way."""
+        self._links[site].largest = largest
+
     def do_pair_loss(self, first: str, second: str, probability: float) -> None:
         """The whole loss between two neighbours, instead of that of their links."""
         self._internet.pair_losses[self._neighbours(first, second)] = probability

@@ -21,6 +21,9 @@ from tests.natlab.translator import Emitted, Translator
 # From where "unreachable" is answered: addresses of the broker's side that no host has.
 _OWN_ADDRESSES = {4: bytes([198, 51, 100, 254]), 16: bytes.fromhex("20010db8ffff000000000000000000fe")}
 
+_DONT_FRAGMENT = 0x40
+"""In the seventh byte of an IPv4 header (RFC 791 3.1)."""
+
 Record = Callable[[str, str, str, bytes], None]
 """Sender, receiver, fate, packet."""
 
@@ -45,13 +48,19 @@ class Network:
 
 
 class Link:
-    """Who sends and gets packets. ``one_way``: seconds between it and the middle; ``loss``: of its link."""
+    """Who sends and gets packets. ``one_way``: seconds between it and the middle; ``loss``: of its link.
+    ``largest``: IPv4 packets that may not be fragmented and have more bytes are dropped, and nobody is told."""
 
     def __init__(self, name: str, one_way: float) -> None:
         self.name = name
         self.one_way = one_way
         self.loss = 0.0
+        self.largest = 65535
         self.up = True
+
+    def swallows(self, packet: bytes) -> bool:
+        """Whether a packet is too large for it."""
+        return len(packet) > self.largest and packet[0] >> 4 == 4 and bool(packet[6] & _DONT_FRAGMENT)
 
     def take(self, network: Network, packet: bytes) -> None:
         """What arrives for it over one of its networks."""
@@ -94,7 +103,8 @@ class Internet:
             self._record(sender.name, receiver.name, capture.LINK_DOWN, packet)
         else:
             (near, loss), (far, more_loss) = sender.share(network), receiver.share(network)
-            if self._is_lost(sender, receiver, 1 - (1 - loss) * (1 - more_loss)):
+            swallowed = sender.swallows(packet) or receiver.swallows(packet)
+            if swallowed or self._is_lost(sender, receiver, 1 - (1 - loss) * (1 - more_loss)):
                 self._record(sender.name, receiver.name, capture.LOST, packet)
                 return
             self._record(sender.name, receiver.name, capture.FORWARDED, packet)

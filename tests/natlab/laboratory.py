@@ -163,6 +163,10 @@ class Laboratory:
         else:
             self._keeper.core.ask("pair_loss", first=first, second=second, probability=probability)
 
+    def narrow(self, site: str, largest: int) -> None:
+        """Have a site's link swallow packets of more bytes that may not be fragmented, without an ICMP error."""
+        self._keeper.core.ask("narrow", site=site, largest=largest)
+
     def link_down(self, site: str) -> None:
         """Cut a site off: the core drops everything from and to it, also what is on its way."""
         self._keeper.core.ask("link", site=site, up=False)

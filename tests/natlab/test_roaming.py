@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.natlab.behaviour import APD, Behaviour
 from tests.natlab.laboratory import Laboratory
 from tests.natlab.namespace import Host
-from tests.natlab.nats import Nat
+from tests.natlab.nats import CarrierHome, Nat
 from tests.natlab.probes import wait_until
 from tests.natlab.roaming import AGAIN, Disruptions, Interruption, Talk, Transfer, cuts, talking
 from tests.natlab.routers import Masquerade
@@ -79,6 +79,15 @@ class RebootTests(RoamingCase):
         """Two that answer with RST: a SYN too many, and neither lets the other side's in for 10 s."""
         reset = Masquerade(strict=True, stray="reset")
         self.check(reset, reset)
+
+    def test_carriers(self) -> None:
+        """Two homes behind carriers that reset, one of which forgets all: what the homes' routers still know may
+        keep the new connection out, until a side goes on from another port."""
+        reset = CarrierHome(Masquerade(stray="reset"), Behaviour(filtering=APD, stray="reset"))
+        with self.talk(reset, reset) as talk:
+            found = talk.interrupt("a carrier's NAT", lambda: self.lab.reboot_carrier("alice-carrier"))
+            # Two seconds in which it might be a pause, and the first start is spent on finding out.
+            self.assertLess(found.longest, 2 * SECONDS, str(found))
 
     def test_user_space(self) -> None:
         """EIM and APDF, which keeps the ports, and one port after the other for each destination."""

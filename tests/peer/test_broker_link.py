@@ -92,7 +92,7 @@ class BrokerLinkTests(SynchronousTestCase):
         link = BrokerLink(
             self.peer,
             BrokerAddress(host, 9000),
-            binding,
+            lambda: binding,
             self.room,
             lambda: random,
             self.failures.append,

@@ -16,6 +16,7 @@ from p2phole.peer.meeting import (
     AWAITED_REST,
     FIRST_REST,
     LONGEST_REST,
+    REFUSED_REST,
     Meeting,
     Round,
     meeting,
@@ -137,6 +138,16 @@ class RoundTests(MeetingTestCase):
             self.meeting.round_failed("silent")
             [call] = self.clock.getDelayedCalls()
             self.assertTrue(longest <= call.getTime() - self.clock.seconds() <= longest * 1.1)
+
+    def test_the_rest_is_longer_where_a_session_waits_and_all_was_refused(self) -> None:
+        self.done.awaited = True
+        self.meeting.introduced(MESSAGE)
+        self.meeting.round_failed("refused")
+        self.log()
+        self.clock.advance(REFUSED_REST)
+        self.assertEqual(self.log(), [])
+        self.clock.advance(REFUSED_REST / 10)
+        self.assertEqual(self.log(), ["refresh"])
 
     def test_the_reason_is_passed_on(self) -> None:
         for word in REASONS:

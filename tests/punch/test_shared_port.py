@@ -58,6 +58,39 @@ class SharedPortTests(SynchronousTestCase):
         self.assertTrue(0 < port.port < 65536)
         self.assertEqual(self.asked, [])
 
+    def test_another_port(self) -> None:
+        """What is connected stays so, and nothing comes in at the old port any more."""
+        accepting, dialling = Accepting(), Dialling()
+        port = self.port(factory=accepting)
+        before = port.port
+        self.other.connectTCP("192.0.2.1", before, dialling)
+        self.network.advance(1)
+        self.assertTrue(port.move())
+        self.assertNotEqual(port.port, before)
+        for number in (before, port.port):
+            self.other.connectTCP("192.0.2.1", number, dialling)
+        self.network.advance(1)
+        self.assertEqual((len(dialling.made), len(dialling.failed), len(accepting.seen)), (2, 1, 2))
+        self.assertTrue(all(made.connected for made in dialling.made))
+        port.dial(Endpoint.parse("192.0.2.2:7"), dialling, 1)
+        self.network.advance(1)
+        sources = {each.source.port for each in self.network.packets if each.destination.port == 7}
+        self.assertEqual(sources, {port.port})
+
+    def test_no_other_port(self) -> None:
+        """Not where this one was named, nor where none is left."""
+        port = self.port(4000)
+        self.assertFalse(port.move())
+        self.assertEqual(port.port, 4000)
+        port = self.port()
+        before = port.port
+        self.patch(self.host, "listenTCP", self.refuse)
+        self.assertFalse(port.move())
+        self.assertEqual(port.port, before)
+
+    def refuse(self, *args: Any, **options: Any) -> None:
+        raise CannotListenError("", 0, OSError(24, "Too many open files"))
+
     def test_a_port_that_was_chosen_is_asked_for_first(self) -> None:
         self.assertEqual((self.port(4000).port, self.asked), (4000, [4000]))
 

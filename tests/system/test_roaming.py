@@ -17,7 +17,7 @@ from p2phole.secure.codes import Code
 from p2phole.wire.messages import Request, ToBroker, Update
 from tests.support.lan import Lan
 from tests.support.network import Firewall, Host, Nat
-from tests.support.packets import Packet
+from tests.support.packets import SYN, Endpoint, Packet
 from tests.system.world import Peer, World
 
 KINDS = {
@@ -165,6 +165,61 @@ class AgainTests(RoamingTestCase):
             mine = Nat("203.0.113.1", "address-and-port-dependent", allocation="sequential")
             found = list(itertools.islice(self.seconds(mine, Nat("203.0.113.2"), down), 3))
             self.assertLess(max(found), 5, (down, found))
+
+
+class Stale(Nat):
+    """Takes what comes from where a connection was for a part of that, as a Linux may for 10 s after a RST, and
+    each time anew: what it lets out is none of its business."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address, stray="reset")
+        self.stale: set[tuple[Endpoint, Endpoint]] = set()
+
+    def arrive(self, packet: Packet) -> None:
+        if packet.flags & SYN and (packet.source, packet.destination) in self.stale:
+            self._answer_stray(packet, self.outside)
+        else:
+            super().arrive(packet)
+
+
+class StuckTests(RoamingTestCase):
+    """Neither side's router lets the other side's SYNs in."""
+
+    def stuck(self, **settings: int) -> tuple[World, Peer, Peer]:
+        world = World()
+        routers = [Stale(f"203.0.113.{number}") for number in (1, 2)]
+        alice, bob = (
+            world.peer(world.site(name, router), **settings)
+            for name, router in zip(("alice", "bob"), routers, strict=True)
+        )
+        world.connected()
+        world.net.advance(3)
+        ends = [peer.all(events.Connected)[0].remote.split(":") for peer in (bob, alice)]
+        mine, theirs = (Endpoint(host, int(port)) for host, port in ends)
+        routers[0].stale.add((theirs, mine))
+        routers[1].stale.add((mine, theirs))
+        for router in routers:
+            router.reboot()
+        self.addCleanup(lambda: [peer.stop() for peer in (alice, bob)])
+        return world, alice, bob
+
+    def test_from_another_port(self) -> None:
+        world, alice, bob = self.stuck()
+        before = world.clock.seconds()
+        alice.say("around it")
+        world.until(lambda: "around it" in bob.texts(), 30)
+        self.assertLess(world.clock.seconds() - before, 5)
+        world.net.advance(1)
+        first, second = bob.all(events.Connected)[0], bob.all(events.Connected)[-1]
+        self.assertNotEqual((first.local, first.remote), (second.local, second.remote))
+
+    def test_ports_that_were_named_stay(self) -> None:
+        """And so long as it is refused, there are few starts."""
+        world, alice, bob = self.stuck(port=4000)
+        alice.say("in vain")
+        world.net.advance(60)
+        self.assertEqual({each.local.rsplit(":")[-1] for each in alice.all(events.Registered)}, {"4000"})
+        self.assertEqual(bob.texts(), [])
 
 
 class SilenceTests(RoamingTestCase):
