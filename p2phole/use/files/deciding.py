@@ -18,10 +18,11 @@ from p2phole.use.files.store import Found, Store
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What the user is asked about.  ``taken``: paths at which there is something else, or the same, already;
-    ``missing``: bytes that are to come."""
+    """What the user is asked about.  ``names``: those at the top of ``entries``.  ``taken``: paths at which there
+    is something else, or the same, already; ``missing``: bytes that are to come."""
 
     offer: Offer
+    entries: tuple[Entry, ...]
     names: tuple[str, ...]
     taken: tuple[str, ...]
     missing: int
@@ -68,7 +69,8 @@ class Deciding:
         self._check_room(pairs)
         taken = tuple(entry.path for entry, found in pairs if found.taken or found.wrong)
         names = tuple(entry.path for entry in self._entries if "/" not in entry.path)
-        return Proposal(self._offer, names, taken, self._offer.size - sum(found.part for found in self._found))
+        missing = self._offer.size - sum(found.part for found in self._found)
+        return Proposal(self._offer, tuple(self._entries), names, taken, missing)
 
     def _check_room(self, pairs: list[tuple[Entry, Found]]) -> None:
         # What may be here already needs no room; where it is not the same after all, the disk says so.

@@ -510,7 +510,7 @@ class WrongTests(Case):
 
     def test_the_other_one_names_it_just_before_the_lock(self) -> None:
         """What it has finished must not be taken for a part, and cut."""
-        path = self.put("a", b"all of it")
+        path, flock = self.put("a", b"all of it"), fcntl.flock
         for clash in (Clash.KEEP_BOTH, Clash.REPLACE):
             _, other = self.other(path)
             other.write(b"all of it")
@@ -520,7 +520,6 @@ class WrongTests(Case):
                 other.finish(clash)  # noqa: B023 (called at once)
                 flock(fd, how)
 
-            flock = fcntl.flock
             self.patch(store_module.fcntl, "flock", lock)
             _, mine = self.other(path)
             self.assertEqual((self.there / "a").read_bytes(), b"all of it")
