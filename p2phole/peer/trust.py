@@ -299,7 +299,6 @@ class Trust:
         except LocalError as error:
             _log.warn("{error}", error=error)
 
-
     def parted(self, theirs: Identity) -> None:
         """One side has said goodbye, and the other one has heard it: by the code there is nobody to meet again."""
         if self._mark and theirs.fingerprint == self._partner:

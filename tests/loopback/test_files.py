@@ -204,6 +204,26 @@ def test_the_sender_is_killed_and_types_the_same_code(scene: Scene) -> None:
     scene.check()
 
 
+def test_the_inviter_is_killed_and_the_old_receiver_still_runs(scene: Scene) -> None:
+    """A second one leaves its part alone, and says so.  When it is gone, another one goes on from there."""
+    alice = scene.send(room=False)
+    old = scene.receive(code_of(alice), python=SLOWLY)
+    scene.half()
+    kill(alice)
+    alice = scene.send(room=False)
+    new = scene.receive(code_of(alice))
+    status, told = new.end()
+    assert (status, "another p2phole receives it at this moment" in told) == (1, True), told
+    assert alice.end()[0] == 1
+    old.process.send_signal(signal.SIGINT)
+    assert old.end()[0] == 0
+    kept = scene.kept()
+    alice = scene.send(room=False)
+    assert scene.receive(code_of(alice)).end()[0] == 0
+    assert abs(sent_now(alice.end()[1]) - (SIZE - kept)) < MIB / 10
+    scene.check()
+
+
 @pytest.mark.parametrize("which", ["sender", "receiver"])
 def test_stopped(scene: Scene, which: str) -> None:
     """Neither ends with 0, whatever the signal says."""

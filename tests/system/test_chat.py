@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2phole.errors import LocalError
 from p2phole.secure.codes import Code
 from p2phole.use.chat import use as chat_use
-from p2phole.use.chat.files import MOST_OFFERED
+from p2phole.use.chat.files import MOST_OFFERED, path_of
 from p2phole.use.chat.model import Kind, Mark, Transcript
 from p2phole.use.chat.use import Chat
 from tests.support.network import Nat
@@ -246,6 +246,13 @@ class ChatTests(SynchronousTestCase):
         self.assertRegex(
             alice.told()[-1], r"^bob: direct, (\d+ ms, )?203\.0\.113\.2:\d+, named by the broker alone$"
         )
+
+
+class PathTests(SynchronousTestCase):
+    def test_what_no_path_can_be(self) -> None:
+        """It is said not to be there, like any other: nothing is raised while somebody types."""
+        for typed in ("~nobody-of-that-name/f", "x" * 300, "'", "a\0b"):
+            self.assertEqual(path_of(typed), Path(typed))
 
 
 class FilesTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import deque
 from collections.abc import Callable
@@ -90,14 +91,15 @@ class Files:
         return [transfer.stop() for transfer in going]
 
 
-def path_of(typed: str, exists: Callable[[Path], Any] = Path.exists) -> Path:
+def path_of(typed: str, exists: Callable[[str], Any] = os.path.exists) -> Path:
     """The path that was typed, or dropped by a desktop, which quotes it as for a shell."""
-    path = Path(typed).expanduser()
+    # Not by Path, which raises where there is no such home, or no such thing can be.
+    path = os.path.expanduser(typed)
     if not exists(path):
         try:
             words = shlex.split(typed)
         except ValueError:
             words = []
         if len(words) == 1:
-            path = Path(words[0]).expanduser()
-    return path
+            path = os.path.expanduser(words[0])
+    return Path(path)

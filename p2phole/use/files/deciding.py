@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +19,11 @@ from p2phole.use.files.store import Found, Store
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What the user is asked about.  ``taken``: paths at which there is something else, or the same, already;
-    ``missing``: bytes that are to come."""
+    """What the user is asked about.  ``names``: those at the top of ``entries``.  ``taken``: paths at which there
+    is something else, or the same, already; ``missing``: bytes that are to come."""
 
     offer: Offer
+    entries: tuple[Entry, ...]
     names: tuple[str, ...]
     taken: tuple[str, ...]
     missing: int
@@ -60,15 +62,19 @@ class Deciding:
         self._work = work
         self._stopped = stopped
         self._found: list[Found] = []
+        self._replaced: set[tuple[str, tuple[int, int] | None]] = set()
+        """Files whose place is taken, each by its path without what may make no difference."""
 
     async def look(self) -> Proposal:
         """At what is here; nothing is written.  Raises :class:`NoRoom`, :class:`CannotWrite`."""
-        self._found = await self._work(self._store.look, self._entries)
-        pairs = list(zip(self._entries, self._found, strict=True))
+        self._found = await self._work(self._store.look, self._entries, self._stopped)
+        # There are fewer only where it was stopped, and nobody is asked then.
+        pairs = list(zip(self._entries, self._found, strict=False))
         self._check_room(pairs)
         taken = tuple(entry.path for entry, found in pairs if found.taken or found.wrong)
         names = tuple(entry.path for entry in self._entries if "/" not in entry.path)
-        return Proposal(self._offer, names, taken, self._offer.size - sum(found.part for found in self._found))
+        missing = self._offer.size - sum(found.part for found in self._found)
+        return Proposal(self._offer, tuple(self._entries), names, taken, missing)
 
     def _check_room(self, pairs: list[tuple[Entry, Found]]) -> None:
         # What may be here already needs no room; where it is not the same after all, the disk says so.
@@ -83,7 +89,7 @@ class Deciding:
     async def prepare(self, clash: Clash) -> Decision:
         """Make the folders, and compare.  Raises :class:`CannotWrite`."""
         folders = [entry.path for entry in self._entries if entry.size is None]
-        wrong: dict[str, str] = await self._work(self._store.make, folders)
+        wrong: dict[str, str] = await self._work(self._store.make, folders, self._stopped)
         decision: Decision = await self._work(self._compare, clash, wrong)
         return decision
 
@@ -109,7 +115,7 @@ class Deciding:
     ) -> None:
         if found.taken and clash is Clash.SKIP:
             reason = reason or "another file has its name"
-        elif found.taken and clash is Clash.REPLACE:
+        elif found.taken and clash is Clash.REPLACE and self._is_first(entry, found):
             made.replaced.add(at)
         copies = [] if found.wrong else self._digests_of_copies(entry, found, clash)
         part = None
@@ -122,6 +128,14 @@ class Deciding:
                 part = found.part, digest.digest()
         if part is not None or copies or reason:
             made.plan[at] = Have(at, part, tuple(dict.fromkeys(copies)), bool(reason))
+
+    def _is_first(self, entry: Entry, found: Found) -> bool:
+        """Whether no other entry takes the place of that very file, as ``a`` and ``A`` both would on a file system
+        that sees no difference: one of them would be lost."""
+        key = unicodedata.normalize("NFKC", entry.path).casefold(), found.taken
+        first = key not in self._replaced
+        self._replaced.add(key)
+        return first
 
     def _digests_of_copies(self, entry: Entry, found: Found, clash: Clash) -> list[bytes]:
         name = entry.path.rpartition("/")[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 
 from p2phole.use.files.folders import Inside
@@ -42,11 +43,10 @@ class Incoming:
         """Write it to the disk, and give it its name; which one it got.  Blocks.  Raises :class:`OSError`."""
         entry, fd = self.entry, self._fd
         mode = 0o666 | (0o111 if entry.executable else 0)
-        os.fchmod(fd, mode & ~self._umask)
-        try:
+        with suppress(OSError):  # a file system that has no modes
+            os.fchmod(fd, mode & ~self._umask)
+        with suppress(OSError, OverflowError):  # a time that this file system does not know
             os.utime(fd, ns=(entry.mtime, entry.mtime))
-        except (OSError, OverflowError):  # a time that this file system does not know
-            pass
         os.fsync(fd)
         folder, _, name = entry.path.rpartition("/")
         with self._inside(folder) as at:
@@ -84,7 +84,7 @@ def _give_name(at: int, part: str, name: str, clash: Clash) -> str:
                 raise
             continue
         except OSError as problem:
-            if problem.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            if problem.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
                 raise
             # A file system without links, as on memory cards: an empty file of our own keeps the place.
             try:

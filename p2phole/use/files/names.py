@@ -28,7 +28,7 @@ def check_name(name: str) -> str:
         raise ValueError(f"{harmless(name)} has a character that a terminal would obey or hide")
     if len(name.encode()) > MOST_NAME:
         raise ValueError(f"{name[:20]}... has more than {MOST_NAME} bytes")
-    if name.endswith(PART):
+    if name.lower().endswith(PART):  # in any case: some file systems see no difference
         raise ValueError(f"{name} is what a file is called that has not arrived as a whole")
     return name
 

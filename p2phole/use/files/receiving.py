@@ -162,7 +162,10 @@ class Receiving:
     async def _decide(self) -> None:
         entries = self._listing.entries
         deciding = Deciding(self._offer, entries, self._store, self._work, self._is_over)
-        answer = await self._user.asked(await deciding.look())
+        proposal = await deciding.look()
+        if self._over:
+            return
+        answer = await self._user.asked(proposal)
         if self._over:
             return
         if answer is None:

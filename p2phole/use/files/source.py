@@ -17,6 +17,10 @@ from p2phole.use.files.names import check_path
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+LATEST = 2**63 - 1
+"""Nanoseconds since the epoch, or before it: the furthest time of a file that is told, in the year 2262."""
+
+
 class Changed(Exception):
     """A file is not as it was when it was listed; the text says how."""
 
@@ -93,7 +97,7 @@ class Reading:
         if found.st_size != self._entry.size:
             longer = found.st_size > (self._entry.size or 0)
             raise Changed(f"it became {'longer' if longer else 'shorter'} while it was sent")
-        if found.st_mtime_ns != self._entry.mtime:
+        if _mtime(found) != self._entry.mtime:
             raise Changed("it was written to while it was sent")
 
     def close(self) -> None:
@@ -168,7 +172,7 @@ def _add(found: Sources, where: str, path: str, status: os.stat_result) -> bool:
         entry = Entry(path)
     elif os.access(where, os.R_OK):
         executable = bool(status.st_mode & stat.S_IXUSR)
-        entry = Entry(path, status.st_size, status.st_mtime_ns, executable)
+        entry = Entry(path, status.st_size, _mtime(status), executable)
     else:
         found.unfit.append(f"{harmless(path)}: not to be read by you")
         return False
@@ -177,3 +181,7 @@ def _add(found: Sources, where: str, path: str, status: os.stat_result) -> bool:
     found.entries.append(entry)
     found.paths.append(where)
     return True
+
+
+def _mtime(status: os.stat_result) -> int:
+    return min(max(status.st_mtime_ns, -LATEST), LATEST)

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from p2phole.use.files.errors import CannotWrite, why
@@ -27,11 +28,11 @@ _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 @dataclass(slots=True)
 class Found:
-    """What the folder has of one entry.  ``part``: bytes of it from a time before; ``taken``: something else has
-    its name; ``wrong``: it can't be written there, and why; ``copies``: names of files of the same size."""
+    """What the folder has of one entry.  ``part``: bytes of it from a time before; ``taken``: what has its name,
+    as device and inode; ``wrong``: it can't be written there, and why; ``copies``: names of files of that size."""
 
     part: int = 0
-    taken: bool = False
+    taken: tuple[int, int] | None = None
     wrong: str = ""
     copies: tuple[str, ...] = ()
 
@@ -78,11 +79,11 @@ class Store:
         found = os.statvfs(folder)
         return found.f_bavail * found.f_frsize
 
-    def look(self, entries: Iterable[Entry]) -> list[Found]:
-        """What there is of each.  Blocks; writes nothing."""
+    def look(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> list[Found]:
+        """What there is of each, or of the first ones where it was stopped.  Blocks; writes nothing."""
         folders = Folders(self._walk)  # of this thread
         try:
-            return [self._look(entry, folders) for entry in entries]
+            return [self._look(entry, folders) for entry in takewhile(lambda _: not stopped(), entries)]
         finally:
             folders.close()
 
@@ -101,7 +102,7 @@ class Store:
             if there is not None and not stat.S_ISDIR(there.st_mode):
                 found.wrong = "something that is no folder has its name"
             return found
-        found.taken = there is not None
+        found.taken = None if there is None else (there.st_dev, there.st_ino)
         copies: list[str] = []
         number = 1
         candidate = name
@@ -117,15 +118,15 @@ class Store:
             found.part = min(part.st_size, entry.size)
         return found
 
-    def make(self, folders: Iterable[str]) -> dict[str, str]:
-        """Make the folder itself, and these; which could not be made, and why.  Blocks.  Raises
-        :class:`CannotWrite`."""
+    def make(self, folders: Iterable[str], stopped: Callable[[], bool]) -> dict[str, str]:
+        """Make the folder itself, and these, unless it is stopped; which could not be made, and why.  Blocks.
+        Raises :class:`CannotWrite`."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise CannotWrite(path=self.folder, why=why(problem)) from None
         wrong = {}
-        for path in folders:
+        for path in takewhile(lambda _: not stopped(), folders):
             try:
                 os.close(self._walk(path, make=True))
                 self._touched.add(path.rpartition("/")[0])
@@ -216,7 +217,12 @@ class Store:
         touched, self._touched = self._touched, set()
         for path in touched:
             with self.inside(path) as at:
-                os.fsync(at)
+                try:
+                    os.fsync(at)
+                except OSError as problem:
+                    if problem.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                        raise
+                    # Some file systems of networks know that of no folder.
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int]:

@@ -54,6 +54,7 @@ class NameTests(SynchronousTestCase):
             "/".join("a" * 129),
             "/".join(["a" * 250] * 17),
             f"x{PART}",
+            f"x{PART.upper()}",
             f"a/{part_name('f', 'b')}",
         ):
             problem = self.assertRaises(ValueError, check_path, path)

@@ -510,7 +510,7 @@ class WrongTests(Case):
 
     def test_the_other_one_names_it_just_before_the_lock(self) -> None:
         """What it has finished must not be taken for a part, and cut."""
-        path = self.put("a", b"all of it")
+        path, flock = self.put("a", b"all of it"), fcntl.flock
         for clash in (Clash.KEEP_BOTH, Clash.REPLACE):
             _, other = self.other(path)
             other.write(b"all of it")
@@ -520,7 +520,6 @@ class WrongTests(Case):
                 other.finish(clash)  # noqa: B023 (called at once)
                 flock(fd, how)
 
-            flock = fcntl.flock
             self.patch(store_module.fcntl, "flock", lock)
             _, mine = self.other(path)
             self.assertEqual((self.there / "a").read_bytes(), b"all of it")
@@ -551,3 +550,66 @@ class WrongTests(Case):
         first.drop()
         self.second.write(b"all of it")
         self.assertEqual(self.second.finish(Clash.KEEP_BOTH), "a")
+
+    def test_names_that_the_file_system_takes_for_one(self) -> None:
+        """Of two that would replace the same file, one is called otherwise."""
+        for name in ("a", "A", "other"):
+            self.put(f"d/{name}", b"new " + name.encode())
+        mine = self.put("d/a", b"mine", self.there)
+        for name in ("A", "other"):
+            os.link(mine, self.there / "d" / name)  # as the file system would say it, of the first two
+        pair = Pair([self.here / "d"], self.there)
+        pair.receiver.answer = succeed(Clash.REPLACE)
+        self.complete(pair.run(), 4)
+        found = self.tree(self.there / "d")
+        self.assertEqual(sorted(found), ["A", "a", "a (2)", "other"])
+        self.assertEqual([found[name] for name in ("A", "a (2)", "other")], [b"new A", b"new a", b"new other"])
+
+    def test_a_file_system_that_can_do_little(self) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+        def sync(fd: int) -> None:
+            if os.path.isdir(f"/proc/self/fd/{fd}"):
+                refuse()
+
+        path = self.put("a", b"a")
+        for call, instead in (("fchmod", refuse), ("utime", refuse), ("fsync", sync)):
+            self.patch(os, call, instead)
+        self.complete(Pair([path], self.there).run(), 1)
+
+    def test_a_disk_that_fails_at_the_end(self) -> None:
+        path = self.put("a", b"a")
+
+        def sync(fd: int) -> None:
+            if not os.path.isdir(f"/proc/self/fd/{fd}"):
+                raise OSError(errno.EIO, "Input/output error")
+
+        self.patch(os, "fsync", sync)
+        pair = Pair([path], self.there).run()
+        self.assertEqual(pair.receiver.failures, {"a": "Input/output error"})
+        self.assertEqual(pair.sender.result, Result(0, 1, ((0, "Input/output error"),)))
+
+    def test_times_beyond_what_is_told(self) -> None:
+        path, look, fstat = self.put("a", b"a"), Path.stat, os.fstat
+
+        def far(status: os.stat_result, when: int) -> os.stat_result:
+            return os.stat_result(tuple(status)[:10], {"st_mtime_ns": when})
+
+        for when in (2**64, -(2**64)):
+            self.patch(Path, "stat", lambda path, when=when, **how: far(look(path, **how), when))
+            self.patch(os, "fstat", lambda fd, when=when: far(fstat(fd), when))
+            (self.there / "a").unlink(missing_ok=True)
+            self.complete(Pair([path], self.there).run(), 1)
+
+    def test_looking_and_making_can_be_stopped(self) -> None:
+        """A list may have hundreds of thousands of folders, many deep."""
+        store = Store(self.there, SENDER, 0o022)
+        entries = [Entry("/".join("d" * depth)) for depth in range(1, 100)]
+        for looks in (0, 3):
+            left = iter([False] * looks)
+            stopped = lambda: next(left, True)  # noqa: B023, E731 (called at once)
+            self.assertEqual(len(store.look(entries, stopped)), looks)
+        left = iter([False] * 3)
+        self.assertEqual(store.make([entry.path for entry in entries], lambda: next(left, True)), {})
+        self.assertEqual(list(self.tree(self.there)), ["d", "d/d", "d/d/d"])

@@ -265,6 +265,35 @@ class AskTests(Case):
         self.assertEqual((one.ended, two.how), ([], BrokenOff))
         self.assertFalse(self.there.exists())
 
+    def test_the_sender_goes_while_the_disk_is_looked_at(self) -> None:
+        """Nobody is asked about what does not come."""
+        waiting: list[Deferred[Any]] = []
+
+        def later(call: Any, *given: Any) -> Deferred[Any]:
+            waiting.append(Deferred().addCallback(lambda _: call(*given)))
+            return waiting[-1]
+
+        two = self.receiver(asks=True, alone=False)
+        two.use.work = later
+        one = self.sender()
+        meeting = Meeting(self.clock, one, two).settle()
+        one.use.stop()
+        meeting.settle()
+        [look] = waiting
+        look.callback(None)
+        self.assertEqual(two.asked, [])
+
+    def test_stopped_when_all_is_here(self) -> None:
+        one, two = self.sender(), self.receiver()
+        meeting = Meeting(self.clock, one, two)
+        while "verified" not in two.said:
+            meeting.cable.deliver(0, 20_000)
+            if "verified" not in two.said:
+                meeting.cable.deliver(1, 20_000)
+        two.use.stop()
+        meeting.settle()
+        self.assertEqual((one.how, two.ended), (None, []))
+
 
 class AgainTests(Case):
     """Either process was killed and started again, the other one still runs."""
@@ -305,6 +334,24 @@ class AgainTests(Case):
         other.write_bytes(b"x")
         Meeting(self.clock, self.sender(other), two).settle()
         self.assertIn("sends other: 1 file, 1 bytes.", two.asked[0][0])
+
+    def test_other_files_of_the_same_names_and_sizes_are_asked_about(self) -> None:
+        """Else who was agreed to could replace what nobody was asked about."""
+        folder, there = self.here / "folder", self.there / "folder"
+        for each in (folder, there):
+            each.mkdir(parents=True)
+        self.file.rename(folder / "a")
+        for name in "ab":
+            (there / name).write_bytes(b"mine")
+        two = self.receiver(asks=True)
+        first = Meeting(self.clock, self.sender(folder), two).settle()
+        two.answer("y")
+        two.answer("r")
+        first.some(400_000)
+        (folder / "a").rename(folder / "b")
+        Meeting(self.clock, self.sender(folder), two).settle()
+        self.assertIn("Take it into", two.asked[0][0])
+        self.assertEqual((there / "b").read_bytes(), b"mine")
 
 
 class BadTests(Case):
@@ -409,6 +456,22 @@ class RoomTests(Case):
         self.assertIn("alice (whose key only the broker vouches for)", two.answer("y"))
         first.settle()
         self.assertEqual((one.how, two.how, other.ended), (None, None, []))
+
+    def test_one_who_says_nothing_keeps_nobody_waiting(self) -> None:
+        two = self.receiver(True, alone=False)
+        silent = Peer(self.clock, "mallory")
+        silent.use = Send([], "", work, silent.screen, True)
+        meeting = Meeting(self.clock, silent, two)
+        end = meeting.sides[0].open(purpose="files")
+        meeting.settle()
+        one = self.sender(alone=False)
+        second = Meeting(self.clock, one, two).settle()
+        meeting.settle()
+        self.assertIn("it receives from somebody else", str(end.error))
+        two.answer("y")
+        second.settle()
+        self.assertEqual((one.how, two.how), (None, None))
+        self.arrived()
 
     def test_one_who_refuses(self) -> None:
         one = self.sender(alone=False)
