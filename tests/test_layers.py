@@ -129,7 +129,6 @@ RUNS = {
     "broker.service",
     "peer.tap",
     "peer.service",
-    "peer.encounter",
     "peer.members",
     "peer.conversation",
     "peer.telling",
