@@ -39,7 +39,7 @@ from p2phole.check.findings import Findings, Meeting, has_ipv6
 from p2phole.check.log import Log
 from p2phole.check.settings import CheckSettings
 from p2phole.launch import Bounded
-from p2phole.peer.broker_protocol import BrokerProtocol
+from p2phole.peer.broker_session import Link
 from p2phole.peer.errors import NoSuchHost
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
@@ -71,14 +71,14 @@ class Examiner(PeerService):
         self.networks: dict[str, Behaviour] = {}
         self._known = known
 
-    def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+    def registration(self, link: Link, welcome: Welcome) -> Register:
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         told, known = super().registration(link, welcome), self._known
         hard = known.is_hard or (known.mapping == "unknown" and told.prepare)
         return replace(told, nat=known, prepare=hard)
 
     def introduced(self, message: Introduction) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         self.networks[message.instance] = message.nat
         super().introduced(message)
 

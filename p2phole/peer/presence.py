@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from p2phole.addresses import Candidate, Endpoint, InterfaceAddress, IPAddress
 from p2phole.behaviour import UNKNOWN, Behaviour
-from p2phole.peer.broker_protocol import BrokerProtocol
+from p2phole.peer.broker_session import Link
 from p2phole.peer.observer import Observer
 from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.ledger import SynLedger
@@ -51,7 +51,7 @@ class Presence:
         self._closed = closed
         self._hosts = hosts
         self._own = interfaces()
-        self._link: BrokerProtocol | None = None
+        self._link: Link | None = None
         self._observer: Observer | None = None
         self._before: list[Observer] = []
         """Of registrations before; somebody may wait for what they still look at."""
@@ -66,7 +66,7 @@ class Presence:
 
     # -- the registration
 
-    def seen(self, link: BrokerProtocol, welcome: Welcome) -> None:
+    def seen(self, link: Link, welcome: Welcome) -> None:
         """The broker has greeted, and said how it sees this peer."""
         own = [interface.ip for interface in self._own]
         if self._observer is not None:
@@ -75,7 +75,7 @@ class Presence:
             self._clock, self._port, self._port.fresh, self._ledger, own, link.local, link.remote, welcome
         )
 
-    def registered(self, link: BrokerProtocol) -> Endpoint:
+    def registered(self, link: Link) -> Endpoint:
         """The broker listens; how it sees this peer.  What is still unknown is found out."""
         assert self._observer is not None
         self._link = link

@@ -21,7 +21,7 @@ from p2phole.descriptors import raise_descriptor_limit
 from p2phole.errors import LocalError
 from p2phole.peer.acceptor import Acceptor
 from p2phole.peer.broker_link import BrokerLink
-from p2phole.peer.broker_protocol import BrokerProtocol
+from p2phole.peer.broker_session import Link
 from p2phole.peer.conversation import Conversation
 from p2phole.peer.encounter import Encounter
 from p2phole.peer.errors import BrokerRefused, CodeBurned, CodeWrong
@@ -115,7 +115,7 @@ class PeerService(Service):
         self._invited = invited
         self._given = (sink, credentials, instance, people)
         self._members = Members(self, lambda theirs, claimed: Encounter(self, theirs, claimed))
-        self._link: BrokerProtocol | None = None
+        self._link: Link | None = None
         self._since = 0.0
         self._lost: tuple[str, float] | None = None
         self._doubted = -DOUBT_SECONDS
@@ -217,8 +217,8 @@ class PeerService(Service):
 
     # -- the broker: see Room in broker_protocol
 
-    def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+    def registration(self, link: Link, welcome: Welcome) -> Register:
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         presence, mine = self.presence, self.mine
         presence.seen(link, welcome)
         self.trust.meet_again()
@@ -240,8 +240,8 @@ class PeerService(Service):
             inviter=self.trust.by_code and self._settings.invite,
         )
 
-    def registered(self, link: BrokerProtocol, message: Registered) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+    def registered(self, link: Link, message: Registered) -> None:
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         if self.trust.room == ("code", "") and not self._invite(message.room):
             return
         now, name = self.clock.seconds(), self._settings.name
@@ -283,28 +283,28 @@ class PeerService(Service):
         self.events.emit(events.Nat(nat.mapping, nat.filtering, nat.allocation, nat.unsolicited))
 
     def dialled_back(self, message: DialledBack) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         self.presence.dialled_back(message)
 
     def introduced(self, message: Introduction) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         if self.running:
             self._members.introduced(message)
 
     def requested(self, message: Requested) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         if self.running:
             self._members.requested(message)
 
     def absent(self, message: Absent) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         self._members.absent(message)
         # It may have had a connection of which this side does not know, and have gone where they meet again.
         if self.trust.meet_again():
             self._broker.drop()
 
     def letter(self, message: Letter) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         self._members.letter(message)
 
     def send_letter(self, message: Letter) -> None:
@@ -312,8 +312,8 @@ class PeerService(Service):
         if self._link is not None:
             self._link.send(message)
 
-    def unregistered(self, link: BrokerProtocol, reason: str) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+    def unregistered(self, link: Link, reason: str) -> None:
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         now = self.clock.seconds()
         self._link = None
         if not self.running:
