@@ -130,6 +130,7 @@ RUNS = {
     "peer.tap",
     "peer.service",
     "peer.members",
+    "peer.membership",
     "peer.conversation",
     "peer.telling",
     "peer.lines",

@@ -156,14 +156,14 @@ def flood(arguments: Namespace) -> Told:
             arguments.broker, name, arguments.room, secret_of(arguments.secret_file), happened=happened
         )
         puppets.append(puppet)
-        own = puppet.service.introduced
+        own = puppet.service.membership.introduced
 
         def introduced(message: Any) -> None:
             make_session[0] = make
             if message.name not in names:  # not among themselves
                 own(message)
 
-        puppet.service.introduced = introduced  # type: ignore[method-assign]
+        puppet.service.membership.introduced = introduced  # type: ignore[method-assign]
 
     make_session: list[Any] = [None]
     puppets: list[Puppet] = []
