@@ -161,7 +161,7 @@ class Presence:
     def about_to_dial(self, candidates: Sequence[Candidate]) -> Endpoint:
         """The last outside endpoint that this peer's NAT is taken to have taken; dials of these will follow."""
         assert self._observer is not None
-        return self._observer.about_to_dial(candidates)
+        return self._observer.ports.about_to_dial(candidates)
 
     # -- what is told
 
@@ -180,7 +180,7 @@ class Presence:
     def _all(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:
         observer = self._observer
         assert observer is not None
-        found = (*gather(self.surroundings, observer.seen), *observer.predictions(before))
+        found = (*gather(self.surroundings, observer.seen), *observer.ports.predictions(before))
         # How it is seen from outside must not be crowded out by a machine with many interfaces.
         mapped = told(self._claimed, observer.observed)
         outside = [*mapped, *(one for one in found if one.kind != "host" and one.endpoint != self._claimed)]
