@@ -39,8 +39,9 @@ from p2phole.check.findings import Findings, Meeting, has_ipv6
 from p2phole.check.log import Log
 from p2phole.check.settings import CheckSettings
 from p2phole.launch import Bounded
-from p2phole.peer.broker_protocol import BrokerProtocol
+from p2phole.peer.broker_session import Link
 from p2phole.peer.errors import NoSuchHost
+from p2phole.peer.membership import Membership
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
 from p2phole.peer.trust import Strangers
@@ -62,25 +63,36 @@ LINGER_SECONDS = 1.0
 """How long to stay after the attempt: the other side may be checking as well, and comes to its own result."""
 
 
-class Examiner(PeerService):
-    """A peer that remembers what the broker told of the others' networks, and tells of its own what is
-    ``known`` already, so that both sides know each other's before they start."""
+class Place(Membership):
+    """Remembers what the broker told of the others' networks, and tells of its own what is ``known`` already, so
+    that both sides know each other's before they start."""
 
-    def __init__(self, known: Behaviour, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.networks: dict[str, Behaviour] = {}
-        self._known = known
+        self.known = UNKNOWN
 
-    def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
-        told, known = super().registration(link, welcome), self._known
+    def registration(self, link: Link, welcome: Welcome) -> Register:
+        """See :class:`~p2phole.peer.broker_session.Room`."""
+        told, known = super().registration(link, welcome), self.known
         hard = known.is_hard or (known.mapping == "unknown" and told.prepare)
         return replace(told, nat=known, prepare=hard)
 
     def introduced(self, message: Introduction) -> None:
-        """See :class:`~p2phole.peer.broker_protocol.Room`."""
+        """See :class:`~p2phole.peer.broker_session.Room`."""
         self.networks[message.instance] = message.nat
         super().introduced(message)
+
+
+class Examiner(PeerService):
+    """A peer with such a place."""
+
+    membership_type = Place
+    membership: Place
+
+    def __init__(self, known: Behaviour, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.membership.known = known
 
 
 async def examine(
@@ -208,7 +220,7 @@ async def _meet(
     came: events.Connected | events.Failed = await log.until(
         outcome, ATTEMPT_SECONDS, NoOutcome(peer=name, seconds=ATTEMPT_SECONDS)
     )
-    theirs = service.networks.get(came.instance, UNKNOWN)
+    theirs = service.membership.networks.get(came.instance, UNKNOWN)
     if isinstance(came, events.Connected):
         return Meeting(name, theirs, came.candidate, came.remote, came.seconds)
     return Meeting(name, theirs, reason=came.reason)

@@ -27,14 +27,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2phole.errors import LocalError, RemoteProtocolError
-from p2phole.peer.broker_protocol import BrokerProtocol, BrokerSaidNo, CertificateRefused, CutOff, Room, Unwanted
+from p2phole.peer.broker_protocol import BrokerProtocol
+from p2phole.peer.broker_session import Room
 from p2phole.peer.errors import (
     BadAuthorities,
     BrokerDistrusted,
     BrokerRefused,
+    BrokerSaidNo,
+    CertificateRefused,
+    CutOff,
     InvitationOver,
     NoSuchHost,
     NotABroker,
+    Unwanted,
     VersionMismatch,
 )
 from p2phole.peer.settings import BrokerAddress

@@ -1,13 +1,11 @@
-"""The peer's side of the connection to a broker: *greeting*, *registering*, *registered*, *over*."""
+"""The connection to a broker: lines in, lines out, timeouts; the machine decides."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol as Interface
 from typing import cast
 
-from automat import NoTransition, TypeMachineBuilder
+from automat import NoTransition
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import Deferred
@@ -20,6 +18,8 @@ from p2phole import __version__
 from p2phole.addresses import Endpoint
 from p2phole.errors import RemoteProtocolError
 from p2phole.keepalive import keep_alive, leave_nothing
+from p2phole.peer.broker_session import Room, broker_session
+from p2phole.peer.errors import BrokerSaidNo, CertificateRefused, CutOff, NotBroker, Unwanted
 from p2phole.text import harmless
 from p2phole.vitals import Pulse, vitals
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
@@ -34,7 +34,6 @@ from p2phole.wire.messages import (
     Letter,
     Ping,
     Pong,
-    Register,
     Registered,
     Requested,
     ToBroker,
@@ -44,153 +43,8 @@ from p2phole.wire.messages import (
 
 ANSWER_SECONDS = 10.0
 """Time for a broker to greet, and again to register us."""
-
-
 LONGEST_RETRY = 600.0
 """Seconds for which a broker can have us wait, whatever it says."""
-
-
-class BrokerSaidNo(RemoteProtocolError):
-    """{detail}."""
-
-    def __init__(self, code: str, detail: str, retry: float = 0.0) -> None:
-        super().__init__(code=code, detail=detail)
-        self.code = code
-        self.retry = retry
-
-
-class NotBroker(RemoteProtocolError):
-    """{why}."""
-
-
-class CutOff(RemoteProtocolError):
-    """{why}."""
-
-
-class Unwanted(RemoteProtocolError):
-    """{why}."""
-
-
-class CertificateRefused(RemoteProtocolError):
-    """{why}."""
-
-
-class Room(Interface):
-    """Whom a registered peer's connection tells."""
-
-    def registration(self, link: BrokerProtocol, welcome: Welcome) -> Register:
-        """The broker has greeted: what shall be registered?"""
-
-    def registered(self, link: BrokerProtocol, message: Registered) -> None:
-        """This peer is in the room."""
-
-    def introduced(self, message: Introduction) -> None:
-        """Another member was named."""
-
-    def requested(self, message: Requested) -> None:
-        """Another member asks for a new introduction."""
-
-    def absent(self, message: Absent) -> None:
-        """A member that was asked for is not there."""
-
-    def letter(self, message: Letter) -> None:
-        """Another member has sent something by way of the broker."""
-
-    def dialled_back(self, message: DialledBack) -> None:
-        """The broker has tried to connect to this peer."""
-
-    def unregistered(self, link: BrokerProtocol, reason: str) -> None:
-        """The broker is gone after it had registered us (a few words)."""
-
-
-class Machine(Interface):
-    """What can happen on the connection."""
-
-    def welcome(self, message: Welcome) -> None:
-        """The broker has greeted."""
-
-    def registered(self, message: Registered) -> None:
-        """The broker has put us in the room."""
-
-    def introduction(self, message: Introduction) -> None:
-        """Another member was named."""
-
-    def requested(self, message: Requested) -> None:
-        """Another member asks for a new introduction."""
-
-    def absent(self, message: Absent) -> None:
-        """A member that was asked for is not there."""
-
-    def letter(self, message: Letter) -> None:
-        """Another member has sent something."""
-
-    def dialled_back(self, message: DialledBack) -> None:
-        """The broker has tried to connect to this peer."""
-
-    def ended(self, reason: RemoteProtocolError) -> None:
-        """The connection is of no more use."""
-
-
-@dataclass
-class Core:
-    """The machine's data."""
-
-    link: BrokerProtocol
-    room: Room
-
-
-def _build() -> Callable[[Core], Machine]:
-    builder = TypeMachineBuilder(Machine, Core)
-    greeting = builder.state("greeting")
-    registering = builder.state("registering")
-    registered = builder.state("registered")
-    over = builder.state("over")
-
-    @greeting.upon(Machine.welcome).to(registering)
-    def welcome(machine: Machine, core: Core, message: Welcome) -> None:
-        core.link.expect_answer()
-        core.link.send(core.room.registration(core.link, message))
-
-    @registering.upon(Machine.registered).to(registered)
-    def in_room(machine: Machine, core: Core, message: Registered) -> None:
-        core.link.expect_nothing()
-        core.room.registered(core.link, message)
-
-    @registered.upon(Machine.introduction).loop()
-    def introduction(machine: Machine, core: Core, message: Introduction) -> None:
-        core.room.introduced(message)
-
-    @registered.upon(Machine.requested).loop()
-    def requested(machine: Machine, core: Core, message: Requested) -> None:
-        core.room.requested(message)
-
-    @registered.upon(Machine.absent).loop()
-    def absent(machine: Machine, core: Core, message: Absent) -> None:
-        core.room.absent(message)
-
-    @registered.upon(Machine.letter).loop()
-    def letter(machine: Machine, core: Core, message: Letter) -> None:
-        core.room.letter(message)
-
-    @registered.upon(Machine.dialled_back).loop()
-    def dialled_back(machine: Machine, core: Core, message: DialledBack) -> None:
-        core.room.dialled_back(message)
-
-    @greeting.upon(Machine.ended).to(over)
-    @registering.upon(Machine.ended).to(over)
-    def never_in(machine: Machine, core: Core, reason: RemoteProtocolError) -> None:
-        core.link.give_up(reason)
-
-    @registered.upon(Machine.ended).to(over)
-    def no_longer_in(machine: Machine, core: Core, reason: RemoteProtocolError) -> None:
-        core.link.give_up(reason)
-        core.room.unregistered(core.link, str(reason).removesuffix("."))
-
-    over.upon(Machine.ended).loop().returns(None)
-    return builder.build()
-
-
-_machine = _build()
 
 
 class BrokerProtocol(LineReceiver):
@@ -207,7 +61,7 @@ class BrokerProtocol(LineReceiver):
         self.not_before = 0.0
         """When the broker may be asked again, by the clock that was given."""
         self._clock = clock
-        self._machine = _machine(Core(self, room))
+        self._machine = broker_session(self, room)
         self._timer: IDelayedCall | None = None
         self._over = False
         self.was_cut_off = False

@@ -125,7 +125,7 @@ class Conversation:
         peer, link = self._peer, success.link
         was_linked = self._newest is not None
         if was_linked:
-            self.telling.replaced("replaced")
+            self.telling.gone("replaced")
         new = ProvenLink(peer.clock, success, seconds, attempts, self._doubted, self._lives)
         self._links.append(new)
         self._use(new)
@@ -217,7 +217,7 @@ class Conversation:
         gone.let_go()
         if gone is self._newest:
             # It ended before the other side had greeted on it, and the one before is as good as it was.
-            self.telling.replaced("lost")
+            self.telling.gone("lost")
             self._use(older[-1])
             if older[-1].suspect_since is not None:
                 self._doubted(older[-1])

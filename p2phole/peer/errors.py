@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2phole.errors import LocalError
+from p2phole.errors import LocalError, RemoteProtocolError
 
 
 class NoSuchHost(LocalError):
@@ -45,3 +45,28 @@ class CodeWrong(LocalError):
 
 class NobodyKnown(LocalError):
     """Nobody's key is kept under the name {name}: meet once, then 'p2phole id keep {name}', or leave --to out."""
+
+
+class BrokerSaidNo(RemoteProtocolError):
+    """{detail}."""
+
+    def __init__(self, code: str, detail: str, retry: float = 0.0) -> None:
+        super().__init__(code=code, detail=detail)
+        self.code = code
+        self.retry = retry
+
+
+class NotBroker(RemoteProtocolError):
+    """{why}."""
+
+
+class CutOff(RemoteProtocolError):
+    """{why}."""
+
+
+class Unwanted(RemoteProtocolError):
+    """{why}."""
+
+
+class CertificateRefused(RemoteProtocolError):
+    """{why}."""

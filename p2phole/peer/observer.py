@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
@@ -14,22 +12,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from p2phole import __version__
-from p2phole.addresses import Candidate, Endpoint, IPAddress, is_loopback, is_private, is_undiallable
+from p2phole.addresses import Endpoint, IPAddress
 from p2phole.behaviour import PORT, UNKNOWN
+from p2phole.peer.places import targets
 from p2phole.punch.dial import Dialler
 from p2phole.punch.discovery import probe
 from p2phole.punch.ledger import SynLedger
-from p2phole.punch.mapping import Observation, find, step_of
-from p2phole.punch.prediction import PREDICTED, predicted
+from p2phole.punch.mapping import Observation, find
+from p2phole.punch.ports import Ports
+from p2phole.punch.prediction import PREDICTED
 from p2phole.wire.codec import BadLine, decode_to_peer, encode
 from p2phole.wire.messages import PROTOCOL_VERSION, DialledBack, Hello, Welcome
 
 _log = Logger()
 
-SPARE = 4
-"""Ports of each earlier start that are named again."""
-NEXT_FREE = 256
-"""Distance from a peer's own port up to which another one is taken for the next free one."""
 TAKEN_SECONDS = 0.5
 """In this time somebody who was told the next ports has been introduced, and has taken one of them."""
 DIALLED_BACK_SECONDS = 0.65
@@ -66,28 +62,18 @@ class Observer:
         self._ledger = ledger
         self._own = own
         self._local = local
-        self._near, self._far = _targets(broker, welcome)
+        self._near, self._far = targets(broker, welcome)
         self._observations = [Observation(broker, welcome.observed)]
         self._dialled_back: dict[str, str] = {}
-        self._ports = [welcome.observed.port]
-        self._dialling = False
-        self._keeps = False
-        """Whether the NAT keeps a port that is free.  Ours is taken, by the broker connection."""
-        self._takes_again = True
-        """Whether then a port that was let go is taken again at once, so that the next one is the lowest; so until
-        the second address has shown otherwise."""
+        self.ports = Ports(local, welcome.observed)
         self._went_far = False
         """Whether the broker's other address was contacted."""
         self._answers = 0
-        self._step = 0
-        self._latest = self._lowest = welcome.observed
         self._judge()
         self._first_look: list[Deferred[None]] | None = []
         self._waiting_for: Deferred[None] | None = None
         self._refreshing: list[Deferred[None]] = []
         self._most_told = PREDICTED
-        self._taken = 0
-        """Ports that our own starts have taken since the last look."""
         self._told: list[float] = []
         """When somebody was told the next ports; those of late."""
         self._doing: list[Deferred[None]] = []
@@ -154,7 +140,7 @@ class Observer:
         self._looked()
 
     async def _discover(self, ask: Callable[[], None]) -> None:
-        await self._look(self._near)
+        await self._look(self._near, self.ports.took)
         if not self.behaviour.is_hard:
             self._looked()
         ask()
@@ -162,12 +148,12 @@ class Observer:
         self._waiting_for = waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
         if self.behaviour.mapping != "none" and not self._went_far:
             # A port that the NAT has not mapped yet shows how it takes them.
-            self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
+            await self._look_afresh()
         self._looked()
         await self._waiting_for
         # Where two ports of one address have told all about the mapping, a further look could only take a port
         # in the middle of a start that counts on the next ones.
-        tells_more = self.behaviour.mapping != PORT or (self._keeps and not self.named)
+        tells_more = self.behaviour.mapping != PORT or (self.ports.keeps and not self.named)
         if tells_more and not (self._stopped or self._went_far):
             await self._look_far()
 
@@ -212,9 +198,9 @@ class Observer:
             self._turn = self._clock.callLater(wait, self._refresh_some)
 
     def _refreshed(self) -> None:
-        most = self._most_told - len(self._told) if self._step else len(self._refreshing)
+        most = self._most_told - len(self._told) if self.ports.step else len(self._refreshing)
         some, self._refreshing = self._refreshing[:most], self._refreshing[most:]
-        if self._step:
+        if self.ports.step:
             self._told += [self._clock.seconds()] * len(some)
         more = bool(self._refreshing)
         for each in some:
@@ -240,14 +226,18 @@ class Observer:
             # Somebody waits to be introduced: whether the mapping depends on the address counts for more
             # than what the filter lets in from there, which is spoiled by this.
             await self._look_far()
-        if self._counts_from_ours:
+        if self.ports.counts_from_ours:
             if not newcomer:
-                await (self._look(self._near) if self._went_far else self._look_far())
+                await (self._look(self._near, self.ports.took) if self._went_far else self._look_far())
             return
         # The distance of ports wants to be seen twice; and what was seen last may be long ago.
-        if self._step and self._near and (len(set(self._ports)) < 3 or not newcomer):
+        if self.ports.step and self._near and (len(set(self.ports.seen)) < 3 or not newcomer):
             # From a port that the NAT has not mapped: what it shows is the last one that it took.
-            self._took_afresh(await probe(self._clock, self._fresh, self, self._near))
+            await self._look_afresh()
+
+    async def _look_afresh(self) -> None:
+        self.ports.took_afresh(await probe(self._clock, self._fresh, self, self._near))
+        self._judge()
 
     async def _look_far(self) -> None:
         self._went_far = True
@@ -258,16 +248,12 @@ class Observer:
             if not self._ledger.wait(target.ip, now):
                 self._ledger.spend(target.ip, now)
                 allowed.append(target)
-        before = self._lowest
-        await self._look(allowed)
-        self._takes_again = self._lowest.port <= before.port or before.port == self._local.port
+        await self._look(allowed, self.ports.took_elsewhere)
 
-    async def _look(self, targets: Sequence[Endpoint]) -> None:
+    async def _look(self, targets: Sequence[Endpoint], took: Callable[[Sequence[Observation]], None]) -> None:
         found = await probe(self._clock, self._dialler, self, targets)
         self._observations += found
-        self._took(found)
-        in_conflict = [item.observed for item in found if item.observed.port != self._local.port]
-        self._lowest = min(in_conflict, key=lambda observed: observed.port, default=self._lowest)
+        took(found)
         seen = dict.fromkeys(item.observed for item in self._observations)
         self._judge()
         # A NAT that maps by endpoint had these ports for the probes; who is named them as such would dial them
@@ -275,64 +261,13 @@ class Observer:
         hard = self.behaviour.is_hard
         self.seen = () if hard else tuple(endpoint for endpoint in seen if endpoint != self.observed)[:3]
 
-    def _took(self, found: Sequence[Observation]) -> None:
-        for item in found:
-            self._latest, self._taken = item.observed, 0
-            if not self._dialling:
-                self._ports.append(item.observed.port)
-
-    def _took_afresh(self, found: Sequence[Observation]) -> None:
-        # Where the port is kept while that is free, this says nothing of what comes after a conflict.
-        self._keeps = self._keeps or any(item.observed.port == item.port for item in found)
-        self._took([item for item in found if item.observed.port != item.port])
-        self._judge()
-
     def _judge(self) -> None:
-        self.behaviour = find(self._local, self._own, self._observations, self._dialled_back, self._ports)
-        self._step = step_of(self._ports) if self.behaviour.is_hard else 0
-        if self._keeps and self.observed.port == self._local.port:
-            self.behaviour = replace(self.behaviour, allocation="preserved")
-            # Our own connections may lie in between.
-            above = [port - self._local.port for port in self._ports if port != self._local.port]
-            near = bool(above) and all(0 < each <= NEXT_FREE for each in above)
-            self._step = 1 if self.behaviour.is_hard and near else 0
-
-    @property
-    def _counts_from_ours(self) -> bool:
-        """Whether the NAT maps by endpoint, keeps a port that is free, and else takes the next one that is."""
-        return self._keeps and self._step > 0 and self.observed.port == self._local.port
-
-    @property
-    def _before_next(self) -> Endpoint:
-        if self._counts_from_ours and self._takes_again and self._lowest.port != self._local.port:
-            return replace(self._lowest, port=self._lowest.port - self._step)
-        return self._latest
+        behaviour = find(self._local, self._own, self._observations, self._dialled_back, self.ports.seen)
+        self.behaviour = self.ports.judge(behaviour)
 
     def one_by_one(self) -> None:
         """There is a member whose NAT maps by endpoint too: a start with it takes many ports."""
         self._most_told = 1
-
-    def about_to_dial(self, candidates: Sequence[Candidate]) -> Endpoint:
-        """The last outside endpoint that the NAT is known to have taken; from now on our own connections take
-        ports as well, so that what is seen later tells nothing of their order.
-
-        Of two starts that begin after the same look the second one's ports come after the first one's.
-        """
-        self._dialling = len(set(self._ports)) > 1
-        before, taken = self._before_next, self._taken
-        targets = [candidate.endpoint.ip for candidate in candidates]
-        self._taken += sum(ip.version == self.observed.ip.version and not is_private(ip) for ip in targets)
-        return replace(before, port=min(before.port + max(self._step, 1) * taken, 65535))
-
-    def predictions(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:
-        """The endpoints that the NAT will use next, where that can be told.
-
-        ``before``: what was the latest when earlier starts towards the same member began.  What a NAT took
-        then for that member it may well use again.  It comes last: where both NATs are like that, the first
-        dials must be for the next ports, one for each, in order.
-        """
-        found = [one for latest in before[-2:] for one in predicted(latest, self._step)[:SPARE]]
-        return tuple(dict.fromkeys([*predicted(self._before_next, self._step), *found]))
 
     # -- Phrases
 
@@ -347,29 +282,3 @@ class Observer:
         except BadLine:
             return None
         return message.observed if isinstance(message, Welcome) else None
-
-
-def _targets(broker: Endpoint, welcome: Welcome) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
-    """Where else the broker answers: at its own address, and at its other one."""
-    near = [Endpoint(broker.ip, welcome.probe_port)] if welcome.probe_port else []
-    far: list[Endpoint] = []
-    try:
-        other = ip_address(welcome.probe_address)
-    except ValueError:
-        pass
-    else:
-        if other != broker.ip and _may_be_asked(other, broker.ip):
-            # As with candidates: no port below 1024 but the one that this peer's user has named.
-            ports = (broker.port, welcome.probe_port if welcome.probe_port >= 1024 else 0)
-            far = [Endpoint(other, port) for port in ports if port]
-    return tuple(target for target in near if target != broker), tuple(far)
-
-
-def _may_be_asked(other: IPAddress, broker: IPAddress) -> bool:
-    """Whether a broker may send us to this second address: not into networks of our own, from outside."""
-    return (
-        other.version == broker.version
-        and not is_undiallable(other)
-        and (is_loopback(broker) or not is_loopback(other))
-        and (is_private(broker) or is_loopback(broker) or not is_private(other))
-    )

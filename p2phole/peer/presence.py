@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from p2phole.addresses import Candidate, Endpoint, InterfaceAddress, IPAddress
 from p2phole.behaviour import UNKNOWN, Behaviour
-from p2phole.peer.broker_protocol import BrokerProtocol
+from p2phole.peer.broker_session import Link
 from p2phole.peer.observer import Observer
 from p2phole.punch.candidates import Surroundings, gather
 from p2phole.punch.ledger import SynLedger
@@ -51,7 +51,7 @@ class Presence:
         self._closed = closed
         self._hosts = hosts
         self._own = interfaces()
-        self._link: BrokerProtocol | None = None
+        self._link: Link | None = None
         self._observer: Observer | None = None
         self._before: list[Observer] = []
         """Of registrations before; somebody may wait for what they still look at."""
@@ -66,7 +66,7 @@ class Presence:
 
     # -- the registration
 
-    def seen(self, link: BrokerProtocol, welcome: Welcome) -> None:
+    def seen(self, link: Link, welcome: Welcome) -> None:
         """The broker has greeted, and said how it sees this peer."""
         own = [interface.ip for interface in self._own]
         if self._observer is not None:
@@ -75,7 +75,7 @@ class Presence:
             self._clock, self._port, self._port.fresh, self._ledger, own, link.local, link.remote, welcome
         )
 
-    def registered(self, link: BrokerProtocol) -> Endpoint:
+    def registered(self, link: Link) -> Endpoint:
         """The broker listens; how it sees this peer.  What is still unknown is found out."""
         assert self._observer is not None
         self._link = link
@@ -166,7 +166,7 @@ class Presence:
     def about_to_dial(self, candidates: Sequence[Candidate]) -> Endpoint:
         """The last outside endpoint that this peer's NAT is taken to have taken; dials of these will follow."""
         assert self._observer is not None
-        return self._observer.about_to_dial(candidates)
+        return self._observer.ports.about_to_dial(candidates)
 
     # -- what is told
 
@@ -185,7 +185,7 @@ class Presence:
     def _all(self, before: Sequence[Endpoint] = ()) -> tuple[Candidate, ...]:
         observer = self._observer
         assert observer is not None
-        found = (*gather(self.surroundings, observer.seen), *observer.predictions(before))
+        found = (*gather(self.surroundings, observer.seen), *observer.ports.predictions(before))
         # How it is seen from outside must not be crowded out by a machine with many interfaces.
         mapped = told(self._claimed, observer.observed)
         outside = [*mapped, *(one for one in found if one.kind != "host" and one.endpoint != self._claimed)]

@@ -56,14 +56,14 @@ class Telling:
             )
         )
 
-    def replaced(self, reason: str) -> None:
-        """Another link is used than before, for that reason: a word of the ``disconnected`` event."""
+    def gone(self, reason: str) -> None:
+        """The link that was used is used no more, for that reason: a word of the ``disconnected`` event."""
         self._sink.emit(events.Disconnected(self._partner.name, reason, self._partner.instance))
 
     def disconnected(self, reason: str) -> None:
         """There is no link any more; a word of the same event."""
         _log.info("Disconnected from {name}: {reason}.", name=self._partner.name, reason=reason)
-        self.replaced(reason)
+        self.gone(reason)
 
     def doubted(self) -> None:
         """The link may be dead."""

@@ -200,7 +200,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(self.column("reason in `failed`", "docs/operating.md"), list(REASONS))
 
     def test_disconnect_reasons(self) -> None:
-        self.assertEqual(set(self.column("reason in `disconnected`")), literals("hang_up", "_tell_gone"))
+        self.assertEqual(set(self.column("reason in `disconnected`")), literals("hang_up", "gone"))
 
     def test_events(self) -> None:
         rows = {

@@ -159,13 +159,13 @@ def flood(arguments: Namespace) -> Told:
             arguments.broker, name, arguments.room, secret_of(arguments.secret_file), happened=happened
         )
         rules[puppet.service] = RUDE[name]
-        own = puppet.service.introduced
+        own = puppet.service.membership.introduced
 
         def introduced(message: Any) -> None:
             if message.name not in names:  # not among themselves
                 own(message)
 
-        puppet.service.introduced = introduced  # type: ignore[method-assign]
+        puppet.service.membership.introduced = introduced  # type: ignore[method-assign]
 
     def following() -> None:
         """One after the other: how much of it is there at a time is not for the machine to say."""

@@ -16,13 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Endpoint
 from p2phole.errors import RemoteProtocolError
-from p2phole.peer.broker_protocol import (
-    ANSWER_SECONDS,
-    BrokerProtocol,
-    BrokerSaidNo,
-    CertificateRefused,
-    NotBroker,
-)
+from p2phole.peer.broker_protocol import ANSWER_SECONDS, BrokerProtocol
+from p2phole.peer.errors import BrokerSaidNo, CertificateRefused, NotBroker
 from p2phole.text import harmless
 from p2phole.vitals import LOOK
 from p2phole.wire.codec import decode_to_broker, encode

@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2phole.addresses import Candidate, Endpoint
 from p2phole.behaviour import ADDRESS, INDEPENDENT, PORT, Behaviour
-from p2phole.peer.observer import DIALLED_BACK_SECONDS, SPARE, TAKEN_SECONDS, Observer
+from p2phole.peer.observer import DIALLED_BACK_SECONDS, TAKEN_SECONDS, Observer
 from p2phole.punch.discovery import PROBE_SECONDS
 from p2phole.punch.ledger import SynLedger
+from p2phole.punch.ports import SPARE
 from p2phole.punch.prediction import PREDICTED
 from p2phole.wire.codec import decode_to_broker, encode
 from p2phole.wire.messages import DialledBack, Error, Hello, Welcome
@@ -184,7 +185,7 @@ class PredictionTests(ObserverTestCase):
     """A NAT that takes its ports in sequence."""
 
     def ports(self, observer: Observer, *before: int) -> list[int]:
-        told = observer.predictions([Endpoint.parse(at(port)) for port in before])
+        told = observer.ports.predictions([Endpoint.parse(at(port)) for port in before])
         self.assertEqual({one.kind for one in told} | {"predicted"}, {"predicted"})
         return [one.endpoint.port for one in told]
 
@@ -202,7 +203,7 @@ class PredictionTests(ObserverTestCase):
 
     def test_the_ones_behind_the_last_one_that_was_seen(self) -> None:
         observer = self.sequential()
-        self.assertEqual(str(observer.about_to_dial(())), at(7002))
+        self.assertEqual(str(observer.ports.about_to_dial(())), at(7002))
         self.assertEqual(self.ports(observer), list(range(7003, 7011)))
 
     def test_by_the_step(self) -> None:
@@ -257,7 +258,7 @@ class RefreshTests(ObserverTestCase):
         self.afresh(at(7002))
         for each in waiting:
             self.assertIsNone(self.successResultOf(each))
-        self.assertEqual(observer.predictions()[0].endpoint.port, 7003)
+        self.assertEqual(observer.ports.predictions()[0].endpoint.port, 7003)
 
     def test_no_look_in_the_middle_of_a_start(self) -> None:
         """It would take one of the ports that were predicted: those who wait, wait for the one from a fresh port,
@@ -306,7 +307,7 @@ class RefreshTests(ObserverTestCase):
         self.assertEqual(len(self.fresh.calls), before + 2)
         self.afresh(at(7020))
         self.assertEqual(sum(each.called for each in waiting), 2 * PREDICTED)
-        self.assertEqual(observer.predictions()[0].endpoint.port, 7021)
+        self.assertEqual(observer.ports.predictions()[0].endpoint.port, 7021)
 
     def test_one_by_one_where_another_is_alike(self) -> None:
         """A start with it takes a port for each that it has named."""
@@ -332,11 +333,11 @@ class RefreshTests(ObserverTestCase):
         seen, private, ipv6 = (
             Candidate("srflx", Endpoint.parse(text)) for text in ("192.0.2.1:1", "10.0.0.1:1", "[2001:db8::1]:1")
         )
-        before = [str(observer.about_to_dial(each)) for each in ((seen, private, ipv6), (seen, seen), ())]
+        before = [str(observer.ports.about_to_dial(each)) for each in ((seen, private, ipv6), (seen, seen), ())]
         self.assertEqual(before, [at(7002), at(7003), at(7005)])
         observer.refresh()
         self.afresh(at(7009))
-        self.assertEqual(str(observer.about_to_dial((seen,))), at(7009))
+        self.assertEqual(str(observer.ports.about_to_dial((seen,))), at(7009))
 
     def test_a_look_that_fails(self) -> None:
         """A defect is told, and nobody waits for ever."""
@@ -359,7 +360,7 @@ class RefreshTests(ObserverTestCase):
         waiting = observer.refresh()
         self.clock.advance(PROBE_SECONDS)
         self.assertIsNone(self.successResultOf(waiting))
-        self.assertEqual(observer.predictions()[0].endpoint.port, 7002)
+        self.assertEqual(observer.ports.predictions()[0].endpoint.port, 7002)
 
     def test_random(self) -> None:
         """There is nothing to learn: no look, and no waiting."""
@@ -476,7 +477,7 @@ class PlaceTests(ObserverTestCase):
         self.discovered(observer, at(4000), "192.0.2.9:9", "192.0.2.2:2", "192.0.2.3:3")
         self.assertLessEqual(len(observer.seen), 3)
         self.assertEqual(observer.behaviour.allocation, "random")
-        self.assertEqual(observer.predictions(), ())
+        self.assertEqual(observer.ports.predictions(), ())
 
 
 class FreshPortTests(ObserverTestCase):
@@ -497,7 +498,7 @@ class FreshPortTests(ObserverTestCase):
                 (observer.behaviour.mapping, observer.behaviour.allocation), (INDEPENDENT, allocation)
             )
             # Nothing need be predicted for all that.
-            self.assertEqual(observer.predictions(), ())
+            self.assertEqual(observer.ports.predictions(), ())
 
 
 class KeptPortTests(ObserverTestCase):
@@ -515,7 +516,7 @@ class KeptPortTests(ObserverTestCase):
         return observer
 
     def named(self, observer: Observer) -> str:
-        return str(observer.predictions()[0].endpoint)
+        return str(observer.ports.predictions()[0].endpoint)
 
     def test_let_go_and_taken_again(self) -> None:
         """What a look shows is the very next one."""
@@ -524,7 +525,7 @@ class KeptPortTests(ObserverTestCase):
         waiting = observer.refresh()
         self.near(at(4005))
         self.successResultOf(waiting)
-        self.assertEqual((self.named(observer), str(observer.about_to_dial(()))), (at(4005), at(4004)))
+        self.assertEqual((self.named(observer), str(observer.ports.about_to_dial(()))), (at(4005), at(4004)))
         self.assertEqual(observer.seen, ())
 
     def test_let_go_and_not_taken_again(self) -> None:

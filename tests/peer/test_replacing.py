@@ -240,7 +240,7 @@ class TwoConversations(RuleBasedStateMachine):
         leaver.conversation.leave()
         self.settle()
         if live and all(path):
-            assert not (one.conversation.is_open or two.conversation.is_open), "one of them was not told"
+            assert not (two if leaver is one else one).conversation.is_open, "it was not told"
         for side in self.sides:
             side.conversation.leave()
             side.conversation.hang_up("left", for_good=True)

@@ -55,7 +55,7 @@ class TellingTests(SynchronousTestCase):
         )
 
     def test_its_end(self) -> None:
-        self.telling.replaced("replaced")
+        self.telling.gone("replaced")
         self.telling.resumed(1.23456789)
         self.telling.disconnected("left")
         self.assertEqual(

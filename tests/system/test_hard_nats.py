@@ -116,7 +116,8 @@ class HardNatTests(SynchronousTestCase):
         for number, kind in enumerate(kinds):
             nat = Nat(f"203.0.113.{number + 10}", delay=0.005 + 0.001 * (number * 7 % 20), **kind)
             service = world.peer(world.site(f"p{number}", nat)).service
-            service.introduced = lambda message, take=service.introduced: (
+            place = service.membership
+            place.introduced = lambda message, take=place.introduced: (
                 take(message) if message.name == "newcomer" else None
             )
         world.net.advance(5)

@@ -24,7 +24,8 @@ class OfficeTests(SynchronousTestCase):
         office = Nat("203.0.113.1", **kind)
         for number in range(SIZE):
             service = world.peer(world.site(f"p{number}", office, address=f"192.168.1.{number + 2}")).service
-            service.introduced = lambda message, take=service.introduced: (
+            place = service.membership
+            place.introduced = lambda message, take=place.introduced: (
                 take(message) if message.name == "outside" else None
             )
         world.until(lambda: all(peer.all(events.Registered) for peer in world.peers))

@@ -360,7 +360,7 @@ class CrowdTests(RoamingTestCase):
         send = BrokerProtocol.send
 
         def listen(link: BrokerProtocol, message: ToBroker) -> None:
-            if link is hub.service._link:
+            if link is hub.service.membership.link:
                 said.append(message)
             send(link, message)
 
