@@ -37,6 +37,10 @@ class Bucket:
         self._full_at = max(self._full_at, now) + cost / rate.per_second
         return 0.0
 
+    def give_back(self, cost: float = 1.0) -> None:
+        """What was taken was not used."""
+        self._full_at -= cost / self._rate.per_second
+
     def full(self, now: float) -> bool:
         """Whether it is as if nobody had ever taken anything."""
         return self._full_at <= now

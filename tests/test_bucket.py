@@ -20,6 +20,13 @@ class BucketTests(SynchronousTestCase):
         self.assertFalse(bucket.full(102.9))
         self.assertTrue(bucket.full(103.01))
 
+    def test_what_was_not_used(self) -> None:
+        bucket = Bucket(Rate(2, 1))
+        for _ in range(9):
+            self.assertEqual(bucket.take(100.0), 0.0)
+            bucket.give_back()
+        self.assertEqual([bucket.take(100.0) for _ in range(3)], [0.0, 0.0, 1.0])
+
     def test_the_wait_that_it_tells_is_enough(self) -> None:
         bucket, now = Bucket(Rate(3, 0.7)), 0.0
         for cost in (1, 2, 3, 1, 1, 10, 1, 1, 1, 4):

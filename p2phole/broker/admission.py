@@ -67,11 +67,16 @@ class Admission:
         limits.registrations.by_key(message.fingerprint, now)
         key = message.fingerprint, message.instance
         if message.space == "code":
-            if not self._codes.belongs(key, message.room):
-                if message.room and not message.inviter:
-                    limits.check_guest(address)
-                limits.invitations.by_address(address, now)
-            return self._codes.enter(key, message.room, message.inviter)
+            if self._codes.belongs(key, message.room):
+                return self._codes.enter(key, message.room, message.inviter)
+            is_guest = message.room and not message.inviter
+            if is_guest:
+                limits.check_guest(address)
+            limits.invitations.by_address(address, now)
+            number = self._codes.enter(key, message.room, message.inviter)
+            if is_guest:
+                limits.found(address)
+            return number
         others, same = self._directory.others((message.space, message.room), key)
         limits.check_room(others, same)
         self._introduce(message.fingerprint, ip, others)

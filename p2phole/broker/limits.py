@@ -21,9 +21,10 @@ BURST_SECONDS = 20.0
 BUSY_SECONDS = 15.0
 """When to come again to a broker, or to a room, that is full."""
 GUESTS = 3
-"""The part of the invitations' rate that an address may use at once as a guest: one in so many."""
+"""The part of the invitations' rate that an address may try at once of numbers that are nobody's: one
+in so many."""
 GUEST_SECONDS = 600.0
-"""After so long it may use as many again."""
+"""After so long it may try as many again."""
 SHARES = 8
 """The part of a room's places that one key may take: one in so many."""
 FEWEST_PLACES = 8
@@ -62,6 +63,11 @@ class Buckets:
                 self._sweep(now)
             bucket = self._buckets[name] = Bucket(self._rate)
         return bucket.take(now, cost)
+
+    def give_back(self, name: Hashable) -> None:
+        """See :meth:`Bucket.give_back`."""
+        if name in self._buckets:
+            self._buckets[name].give_back()
 
     def _sweep(self, now: float) -> None:
         kept = [(name, bucket) for name, bucket in self._buckets.items() if not bucket.full(now)]
@@ -154,10 +160,14 @@ class Limits:
                 self._here[address] = left
 
     def check_guest(self, address: bytes) -> None:
-        """Raise :class:`BadLine` if from there too many tried of late to be somebody's guest, whatever came of
-        it: a guest without the right words spoils the invitation."""
+        """Raise :class:`BadLine` if from there too many numbers were tried of late that were nobody's: a guest
+        without the right words spoils the invitation, and who knows none has to try many."""
         if wait := self._guests.take(address, self.seconds()):
             raise over("too many codes were tried from this address", wait)
+
+    def found(self, address: bytes) -> None:
+        """That number was somebody's."""
+        self._guests.give_back(address)
 
     def check_room(self, others: int, same: int) -> None:
         """Raise :class:`BadLine` if a room with so many members, ``same`` of them with one key, takes no further
