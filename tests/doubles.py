@@ -135,7 +135,7 @@ def join(one: Any, two: Any, clock: Clock) -> tuple[Pipe, Pipe, IOPump]:
 
 
 class FakePeople:
-    """See :class:`~p2phole.peer.trust.People`; ``kept``: name to fingerprint."""
+    """See :class:`~p2phole.peer.people.People`; ``kept``: name to fingerprint."""
 
     def __init__(self, **kept: str) -> None:
         self.kept = kept

@@ -42,9 +42,9 @@ from p2phole.launch import Bounded
 from p2phole.peer.broker_session import Link
 from p2phole.peer.errors import NoSuchHost
 from p2phole.peer.membership import Membership
+from p2phole.peer.people import Strangers
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
-from p2phole.peer.trust import Strangers
 from p2phole.punch.interfaces import interface_addresses
 from p2phole.secure.identity import Credentials
 from p2phole.wire.messages import Introduction, Register, Welcome

@@ -26,13 +26,14 @@ from p2phole.peer.errors import CodeBurned, CodeWrong
 from p2phole.peer.lines import Lines
 from p2phole.peer.members import Members
 from p2phole.peer.membership import Membership
+from p2phole.peer.people import People
 from p2phole.peer.presence import Presence
 from p2phole.peer.process import shared
 from p2phole.peer.settings import PeerSettings
 from p2phole.peer.several import Several
 from p2phole.peer.sleep import seconds_asleep
 from p2phole.peer.status_use import Status
-from p2phole.peer.trust import People, make_trust
+from p2phole.peer.trust import make_trust
 from p2phole.peer.use import Partner, Standing, Use
 from p2phole.peer.watch import Watch
 from p2phole.punch.interfaces import interface_addresses

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from p2phole import events
 from p2phole.peer.lines import Lines
+from p2phole.peer.people import Strangers
 from p2phole.peer.service import PeerService
 from p2phole.peer.settings import BrokerAddress, PeerSettings
-from p2phole.peer.trust import Strangers
 from p2phole.secure.identity import Credentials
 from tests.system.world import FakeConsole
 
