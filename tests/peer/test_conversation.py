@@ -96,6 +96,9 @@ class Trust:
     def authenticated(self, theirs: Identity) -> str:
         return "tofu"
 
+    def parted(self, theirs: Identity) -> None:
+        pass
+
 
 class Peer:
     """What a conversation needs, and whom it belongs to."""
