@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from tests.natlab.namespace import Host, LaboratoryError
-from tests.natlab.sites import Site
+from tests.natlab.sites import Site, add
 
 _LAN = "lan"
 FIRST_HOST = 10
@@ -26,7 +26,7 @@ def bridge(gateways: Sequence[str]) -> list[str]:
     return [
         # With snooping and no querier, multicast (IPv6 neighbours) would depend on timing.
         f"link add name {_LAN} type bridge mcast_snooping 0",
-        *(f"address add {gateway} dev {_LAN}" for gateway in gateways),
+        *(add(gateway, _LAN) for gateway in gateways),
         f"link set {_LAN} up",
     ]
 
@@ -74,7 +74,7 @@ def join(
 def _addressed(addresses: Sequence[str], gateways: Sequence[str]) -> list[str]:
     """Lines for a host. "onlink": the gateway need not be in the network of the host's own address."""
     return [
-        *(f"address add {address} dev eth0" for address in addresses),
+        *(add(address, "eth0") for address in addresses),
         *(f"route add default via {gateway} dev eth0 onlink" for gateway in gateways),
     ]
 

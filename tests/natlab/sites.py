@@ -14,6 +14,12 @@ UPLINK = "uplink"
 """The device towards the core, in each namespace that has one."""
 
 
+def add(address: str, device: str) -> str:
+    """A line for ``ip``: an address with its prefix length."""
+    # Also where nobody looks for duplicates, a worker of the kernel has to say so: until then it can't be bound.
+    return f"address add {address} dev {device}" + (" nodad" if ":" in address else "")
+
+
 class Profile(Protocol):
     """How a site is connected: the one thing to write for a new kind of router, firewall or carrier.
 
@@ -110,7 +116,7 @@ class Site:
             "link set lo up",
             # No link-local address: nothing would answer it, and captures stay free of its noise.
             f"link set {UPLINK} up addrgenmode none",
-            *(f"address add {address}/{_bits(address)} dev {UPLINK}" for address in addresses),
+            *(add(f"{address}/{_bits(address)}", UPLINK) for address in addresses),
             *(f"route add {everything} dev {UPLINK}" for everything in _defaults(routes)),
             *ip,
         ]
